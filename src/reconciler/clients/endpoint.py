@@ -1,0 +1,82 @@
+"""The only HTTP client: one pooled session per outside system and credential, under budget, breaker, limiter and masking.
+
+Interim shape: the signature stands, resilience comes from `reconciler.resilience`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+Headers = Mapping[str, str]
+Authorization = Callable[[], Awaitable[Headers]]
+"""Returns the headers that authorize a request; asked at each request, so a rotated secret is used at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a system answered, whatever the status. Header names are lower case."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def json(self) -> Any:
+        """Read the body as JSON. Raises Unavailable when it is not: some proxy answered."""
+        return orjson.loads(self.body)
+
+    def text(self) -> str:
+        """Read the body as text."""
+        return self.body.decode("utf-8", "replace")
+
+
+class Asks(Protocol):
+    """What the clients need of an endpoint."""
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        expect: tuple[int, ...] = (200,),
+        params: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
+        json: Any = None,
+        body: bytes | str | None = None,
+        form: Mapping[str, str] | None = None,
+        is_change: bool | None = None,
+        timeout: float | None = None,
+        operation: str = "",
+    ) -> Reply:
+        """Send one request and return the answer if its status is in `expect`, else raise an error of `domain.errors`.
+
+        Args:
+            method: HTTP method.
+            path: below the base URL, already percent-encoded; an absolute URL is taken as it is only when its host is allowed.
+            expect: statuses that are answers; anything else becomes an error by status (`translate` may be given at making).
+            params: query parameters, encoded.
+            headers: added to the authorization's.
+            json: body as JSON, `Content-Type: application/json` without charset.
+            body: raw body; give its Content-Type in `headers`.
+            form: body as a form.
+            is_change: whether a lost answer leaves the outcome unknown; default: not GET or HEAD.
+            timeout: seconds for the whole request; default the endpoint's (30 s).
+            operation: a stable short name for metrics (`start_build`); default the method.
+
+        Raises:
+            Unavailable, RateLimited, CircuitOpen, OutcomeUnknown, Refused, NotFound, Conflict, Invalid.
+        """
+        ...
+
+    def stream(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
+        read_timeout: float = 45.0,
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a long answer line by line; it takes no place in the concurrency bound and ends with Unavailable."""
+        ...

@@ -1,0 +1,78 @@
+"""What a stage may say after a look. One value carries the whole truth; mypy lists every `match` when a case is added."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+Facts = Mapping[str, str]
+"""What came back from the world and is worth keeping: `externalId`, `url`, `digest`, `image`, `address`, `message`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The stage has what it looked for."""
+
+    facts: Facts = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing to do now.
+
+    Attributes:
+        what: what is waited for, a phrase that completes "waiting for ...".
+        until: when to look again at the latest; None: as soon as something changes (a resync looks anyway).
+        remedy: what a person must do; empty when it will end by itself.
+        reason: CamelCase, for conditions.
+        facts: what was learned meanwhile.
+        system: the outside system that is waited for, empty if none: an outage of it shows here.
+    """
+
+    what: str
+    until: datetime | None = None
+    remedy: str = ""
+    reason: str = "Waiting"
+    facts: Facts = field(default_factory=dict)
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """What would be done, and under which identity. Nothing is done before the engine has stored the claim.
+
+    Attributes:
+        identity: the same for every look that would do the same thing; a finished act is never done again under it.
+        act: does it and returns what came back. One request, bounded by the client's timeout.
+        what: for people and the audit: "start build of api".
+        system: the outside system that is changed.
+        settle: how long, in seconds, the system may take until a search finds what was asked for (quiet period, read lag).
+        before: what was there, for the audit.
+    """
+
+    identity: str
+    act: Callable[[], Awaitable[Facts]]
+    what: str
+    system: str = ""
+    settle: float = 0.0
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It has ended badly and will not change by itself.
+
+    Attributes:
+        reason: CamelCase (`BuildFailed`, `DeadlineExceeded`).
+        message: for a person, masked, at most 256 characters of a provider's words.
+        again: one more attempt may help (an aborted build, a lost agent); the engine counts attempts.
+        facts: what was learned.
+    """
+
+    reason: str
+    message: str
+    again: bool = False
+    facts: Facts = field(default_factory=dict)
+
+
+Answer = Done | Waiting | Nudge | Failed

@@ -1,0 +1,42 @@
+"""Markers: what we write on a foreign object to know it as ours."""
+
+import re
+from dataclasses import dataclass
+
+_FORM = re.compile(
+    r"freeleaps\.com/owner=(?P<owner>[^\s,]+),resource=(?P<kind>[^/\s,]+)/(?P<namespace>[^/\s,]+)/(?P<name>[^/\s,]+)"
+    r",uid=(?P<uid>[^\s,]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Whose an external object is.
+
+    Ours is what has the same owner id and the same namespace, kind and name; the uid tells which incarnation made it.
+    """
+
+    owner: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+    def text(self) -> str:
+        """Write the marker as one line that fits a description, an annotation or a TXT record."""
+        return f"freeleaps.com/owner={self.owner},resource={self.kind}/{self.namespace}/{self.name},uid={self.uid}"
+
+    def is_same_owner(self, other: "Marker | None") -> bool:
+        """Tell whether `other` names the same resource of the same owner, in whatever incarnation."""
+        return other is not None and (self.owner, self.kind, self.namespace, self.name) == (
+            other.owner,
+            other.kind,
+            other.namespace,
+            other.name,
+        )
+
+
+def find_marker(text: str) -> Marker | None:
+    """Return the marker somewhere in `text`, if there is one."""
+    found = _FORM.search(text)
+    return Marker(**found.groupdict()) if found else None
