@@ -1,11 +1,11 @@
-"""What a stage may say after a look. One value carries the whole truth; mypy lists every `match` when a case is added."""
+"""What a stage may say after a look: one value carries the whole truth. Add a case, and mypy lists every `match`."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 Facts = Mapping[str, str]
-"""What came back from the world and is worth keeping: `externalId`, `url`, `digest`, `image`, `address`, `message`, ..."""
+"""What came back from the world and is worth keeping: `externalId`, `url`, `digest`, `image`, `address`, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Nudge:
         act: does it and returns what came back. One request, bounded by the client's timeout.
         what: for people and the audit: "start build of api".
         system: the outside system that is changed.
-        settle: how long, in seconds, the system may take until a search finds what was asked for (quiet period, read lag).
+        settle: seconds until a search surely finds what was asked for (quiet period, read lag).
         before: what was there, for the audit.
     """
 

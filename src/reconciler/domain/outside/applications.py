@@ -114,7 +114,7 @@ class Application:
         epoch: our `freeleaps.com/epoch` annotation; empty if none.
         is_operation_requested: an operation is asked for and not yet complete (`.operation` is set).
         operation: the state of the last operation, None right after one was asked for.
-        reconciled_at: when sync and health were last computed: older than an operation's end, they describe the state before.
+        reconciled_at: when sync and health were computed; if older than an operation's end, they tell of before.
         images: what runs, from `status.summary.images`.
         image: how the image is set in the spec.
         conditions: `type: message` of what is wrong.

@@ -1,0 +1,88 @@
+"""The custom resources: one file a kind, specs and statuses as models; the CRDs are generated from them."""
+
+from reconciler.domain.resources.common import Condition, InventoryItem, Metadata, Model, Reference, Resource
+from reconciler.domain.resources.deployment_record import (
+    Artifact,
+    Claim,
+    DeploymentRecord,
+    DeploymentRecordSpec,
+    DeploymentRecordStatus,
+    Phase,
+    StageName,
+    StageState,
+    StageStatus,
+)
+from reconciler.domain.resources.devops_project import (
+    Component,
+    DeletionPolicy,
+    DevOpsProject,
+    DevOpsProjectSpec,
+    DevOpsProjectStatus,
+    DriftPolicy,
+)
+from reconciler.domain.resources.environment import (
+    Concurrency,
+    Environment,
+    EnvironmentPhase,
+    EnvironmentSpec,
+    EnvironmentStatus,
+    EnvironmentTemplate,
+    Rollback,
+    Running,
+)
+from reconciler.domain.resources.settings import (
+    ArgoSettings,
+    ContainerRegistry,
+    DNSZone,
+    GitCredential,
+    JenkinsSettings,
+)
+
+KINDS: tuple[type[Resource], ...] = (
+    DevOpsProject,
+    Environment,
+    JenkinsSettings,
+    ArgoSettings,
+    ContainerRegistry,
+    GitCredential,
+    DNSZone,
+    DeploymentRecord,
+)
+
+__all__ = [
+    "KINDS",
+    "ArgoSettings",
+    "Artifact",
+    "Claim",
+    "Component",
+    "Concurrency",
+    "Condition",
+    "ContainerRegistry",
+    "DNSZone",
+    "DeletionPolicy",
+    "DeploymentRecord",
+    "DeploymentRecordSpec",
+    "DeploymentRecordStatus",
+    "DevOpsProject",
+    "DevOpsProjectSpec",
+    "DevOpsProjectStatus",
+    "DriftPolicy",
+    "Environment",
+    "EnvironmentPhase",
+    "EnvironmentSpec",
+    "EnvironmentStatus",
+    "EnvironmentTemplate",
+    "GitCredential",
+    "InventoryItem",
+    "JenkinsSettings",
+    "Metadata",
+    "Model",
+    "Phase",
+    "Reference",
+    "Resource",
+    "Rollback",
+    "Running",
+    "StageName",
+    "StageState",
+    "StageStatus",
+]

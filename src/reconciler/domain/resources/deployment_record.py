@@ -1,0 +1,204 @@
+"""DeploymentRecord: one revision on its way to one environment."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from reconciler.domain.resources.common import (
+    Column,
+    Duration,
+    Message,
+    Model,
+    Moment,
+    Name,
+    Resource,
+    Revision,
+    Status,
+    Url,
+    Word,
+)
+
+OperationId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+
+
+class Phase(StrEnum):
+    """How far a deployment is."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    ROLLING_BACK = "RollingBack"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    SUPERSEDED = "Superseded"
+    ROLLED_BACK = "RolledBack"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing comes after it."""
+        return self in _ENDS
+
+
+_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.SUPERSEDED, Phase.ROLLED_BACK})
+
+
+class StageName(StrEnum):
+    """The stages in their order."""
+
+    QUEUE = "queue"
+    BUILD = "build"
+    IMAGE = "image"
+    SYNC = "sync"
+    EXPOSE = "expose"
+    VERIFY = "verify"
+
+
+class StageState(StrEnum):
+    """How far a stage is."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    DONE = "Done"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the stage will not change any more."""
+        return self in (StageState.DONE, StageState.FAILED, StageState.SKIPPED)
+
+
+class DeploymentRecordSpec(Model):
+    """What is asked for; nothing of it changes but `cancel`."""
+
+    operation_id: OperationId | None = Field(default=None, description="Default: the resource's name.")
+    project_ref: Name
+    environment: Name
+    components: list[Name] = Field(default=[], max_length=20, description="Default: all of the project.")
+    revision: Revision
+    parameters: dict[str, Annotated[str, StringConstraints(max_length=1024)]] = Field(default={}, max_length=32)
+    ttl: Duration | None = None
+    requested_at: Moment | None = Field(default=None, description="Precedence; default: the creation time.")
+    requested_by: Word = ""
+    force: bool = Field(default=False, description="Deploy even when something newer is current.")
+    cancel: bool = False
+    traceparent: Annotated[str, StringConstraints(max_length=128)] = ""
+
+
+class Claim(Model):
+    """A stored nudge: nothing is changed outside before this is written.
+
+    Attributes:
+        key: the identity of what is done.
+        incarnation: one life of one replica; another one's claim is not acted on until absence is proved twice.
+        absent_since: when a complete search found nothing for the first time after the claim had to be visible.
+        settled: how the act ended, as far as its maker saw: Sent, Done, NotSent; empty while unknown.
+    """
+
+    key: Annotated[str, StringConstraints(max_length=320)]
+    replica: Word
+    incarnation: Word
+    at: Moment
+    absent_since: Moment | None = None
+    settled: Annotated[str, StringConstraints(max_length=16)] = ""
+
+
+class StageStatus(Model):
+    """One stage, of one component where it has one."""
+
+    name: StageName
+    component: Annotated[str, StringConstraints(max_length=20)] = ""
+    state: StageState = StageState.PENDING
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    attempt: int = 1
+    claim: Claim | None = None
+    external_id: Word = ""
+    url: Url = ""
+    reason: Annotated[str, StringConstraints(max_length=64)] = ""
+    message: Message = ""
+    waiting_for: Message = ""
+    waiting_since: Moment | None = None
+    remedy: Message = ""
+    next_look_at: Moment | None = None
+    facts: dict[str, Annotated[str, StringConstraints(max_length=512)]] = Field(default={}, max_length=12)
+
+
+class Artifact(Model):
+    """What a component's deployment made."""
+
+    component: Annotated[str, StringConstraints(max_length=20)]
+    image: Annotated[str, StringConstraints(max_length=384)] = ""
+    digest: Annotated[str, StringConstraints(max_length=80)] = ""
+    build_url: Url = ""
+    application: Annotated[str, StringConstraints(max_length=64)] = ""
+    address: Annotated[str, StringConstraints(max_length=320)] = ""
+
+
+class DeploymentRecordStatus(Status):
+    """How far the deployment is."""
+
+    phase: Phase = Phase.PENDING
+    reason: Annotated[str, StringConstraints(max_length=64)] = ""
+    message: Annotated[str, StringConstraints(max_length=512)] = ""
+    stages: list[StageStatus] = Field(default=[], max_length=128)
+    artifacts: list[Artifact] = Field(default=[], max_length=20)
+    epoch: int = 0
+    sequence: int = 0
+    announced: int = 0
+    started_at: Moment | None = None
+    slot_taken_at: Moment | None = None
+    finished_at: Moment | None = None
+    next_look_at: Moment | None = None
+    waiting_for: Message = ""
+    progress: int = 0
+
+
+class DeploymentRecord(Resource):
+    """One operation that deploys."""
+
+    kind = "DeploymentRecord"
+    plural = "deploymentrecords"
+    short_names = ("dr",)
+    spec_model = DeploymentRecordSpec
+    status_model = DeploymentRecordStatus
+    description = "One revision on its way to one environment."
+    columns = (
+        Column("Project", ".spec.projectRef"),
+        Column("Environment", ".spec.environment"),
+        Column("Phase", ".status.phase"),
+        Column("Progress", ".status.progress", "integer"),
+        Column("Waiting for", ".status.waitingFor"),
+        Column("Revision", ".spec.revision", priority=1),
+        Column("Message", ".status.message", priority=1),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    rules = (
+        (
+            (
+                "has(self.spec.operationId) == has(oldSelf.spec.operationId) && "
+                "(!has(self.spec.operationId) || self.spec.operationId == oldSelf.spec.operationId)"
+            ),
+            "operationId is immutable",
+        ),
+        (
+            (
+                "self.spec.revision == oldSelf.spec.revision && self.spec.projectRef == oldSelf.spec.projectRef && "
+                "self.spec.environment == oldSelf.spec.environment"
+            ),
+            "projectRef, environment and revision are immutable",
+        ),
+    )
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = DeploymentRecordSpec.model_validate(body.get("spec") or {})
+        self.status = DeploymentRecordStatus.model_validate(body.get("status") or {})
+
+    @property
+    def operation_id(self) -> str:
+        """The operation that this record carries out."""
+        return self.spec.operation_id or self.name

@@ -1,0 +1,187 @@
+"""DevOpsProject: a git repository, its components and its environments."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from reconciler.domain.resources.common import (
+    Column,
+    Duration,
+    GitUrl,
+    Message,
+    Model,
+    Moment,
+    Name,
+    Reference,
+    Resource,
+    Status,
+    Url,
+    Word,
+)
+from reconciler.domain.resources.environment import EnvironmentTemplate
+
+RelativePath = Annotated[str, StringConstraints(max_length=256, pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._/ -]*$")]
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to external objects when their resource is deleted."""
+
+    DELETE = "Delete"
+    ORPHAN = "Orphan"
+
+
+class DriftPolicy(StrEnum):
+    """What happens when somebody changed an external object of ours."""
+
+    REPAIR = "Repair"
+    REPORT = "Report"
+    IGNORE = "Ignore"
+
+
+class Git(Model):
+    """Where the source is."""
+
+    url: GitUrl
+    branch: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "main"
+    credential_ref: Reference | None = Field(
+        default=None, description="A GitCredential; default: the one whose urlPrefix matches longest."
+    )
+
+
+class RegistryChoice(Model):
+    """Where images go."""
+
+    ref: Reference | None = Field(default=None, description="A ContainerRegistry; default: the operator's own.")
+    repository: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="The namespace in the registry; default: the registry's."
+    )
+
+
+class Component(Model):
+    """One thing that is built and run, with its own image."""
+
+    name: Name
+    path: RelativePath = "."
+    dockerfile: RelativePath = "Dockerfile"
+    port: int | None = Field(default=None, ge=1, le=65535, description="Without a port there is no address.")
+    host: Annotated[str, StringConstraints(max_length=63, pattern=r"^(@|\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")] | None = (
+        Field(default=None, description="Default: the component's name; `@` is the domain itself.")
+    )
+
+
+class DeclaredEnvironment(EnvironmentTemplate):
+    """An environment that the project wants."""
+
+    name: Name
+
+
+class Preview(EnvironmentTemplate):
+    """The template of environments that are made on demand."""
+
+    ttl: Duration
+
+
+class DnsChoice(Model):
+    """Where addresses are made."""
+
+    zone_ref: Reference | None = Field(default=None, description="A DNSZone; default: the one that holds the domain.")
+    target: Word | None = Field(default=None, description="What records point to, where the environment does not say.")
+
+
+class OperationRequest(Model):
+    """The DevOpsInitialize message that wrote this spec."""
+
+    id: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+    requested_at: Moment
+    requested_by: Word = ""
+
+
+class DevOpsProjectSpec(Model):
+    """What the project is."""
+
+    display_name: Annotated[str, StringConstraints(max_length=128)] = ""
+    git: Git
+    registry: RegistryChoice = RegistryChoice()
+    components: list[Component] = Field(min_length=1, max_length=20)
+    environments: list[DeclaredEnvironment] = Field(default=[], max_length=50)
+    preview: Preview | None = None
+    dns: DnsChoice = DnsChoice()
+    jenkins_ref: Reference | None = Field(default=None, description="JenkinsSettings; default: made by the project.")
+    argo_ref: Reference | None = Field(default=None, description="ArgoSettings; default: made by the project.")
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    drift_policy: DriftPolicy = DriftPolicy.REPAIR
+    operation: OperationRequest | None = None
+
+
+class OperationEnd(Model):
+    """How a DevOpsInitialize operation stands or ended."""
+
+    id: Annotated[str, StringConstraints(max_length=128)]
+    requested_at: Moment
+    state: Annotated[str, StringConstraints(max_length=16)] = "Running"
+    generation: int = 0
+    reason: Annotated[str, StringConstraints(max_length=64)] = ""
+    message: Message = ""
+    sequence: int = 0
+    announced: int = 0
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+
+
+class SetupStep(Model):
+    """One step of setting the project up: jenkins, argocd, registry, dns."""
+
+    name: Annotated[str, StringConstraints(max_length=32)]
+    state: Annotated[str, StringConstraints(max_length=16)] = "Pending"
+    message: Message = ""
+    waiting_for: Message = ""
+    reason: Annotated[str, StringConstraints(max_length=64)] = ""
+    next_look_at: Moment | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    generation: int = 0
+
+
+class DevOpsProjectStatus(Status):
+    """How far the project is set up."""
+
+    steps: list[SetupStep] = Field(default=[], max_length=8)
+    operations: list[OperationEnd] = Field(default=[], max_length=20)
+    operations_cut: int = 0
+    environments: int = 0
+    next_look_at: Moment | None = None
+    url: Url = ""
+
+
+class DevOpsProject(Resource):
+    """One project."""
+
+    kind = "DevOpsProject"
+    plural = "devopsprojects"
+    short_names = ("dop",)
+    spec_model = DevOpsProjectSpec
+    status_model = DevOpsProjectStatus
+    description = "A git repository, its components and its environments."
+    columns = (
+        Column("Git", ".spec.git.url"),
+        Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+        Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
+        Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    rules = (
+        (
+            "self.metadata.name.size() <= 20 && self.metadata.name.matches('^[a-z0-9]([a-z0-9]|-[a-z0-9])*$')",
+            "a project's name is 1 to 20 characters, a DNS label without --",
+        ),
+    )
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = DevOpsProjectSpec.model_validate(body.get("spec") or {})
+        self.status = DevOpsProjectStatus.model_validate(body.get("status") or {})
+
+    def component(self, name: str) -> Component | None:
+        """Return the component of that name, if the project has one."""
+        return next((component for component in self.spec.components if component.name == name), None)

@@ -1,0 +1,161 @@
+"""Environment: where components run, what runs there now, who may change it, how long it lives."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from reconciler.domain.resources.common import (
+    Column,
+    Domain,
+    Duration,
+    InventoryItem,
+    Message,
+    Model,
+    Moment,
+    Name,
+    Resource,
+    ResourceName,
+    Status,
+    Url,
+    Word,
+)
+
+
+class Concurrency(StrEnum):
+    """What happens when a deployment is asked for while another holds the environment."""
+
+    QUEUE = "Queue"
+    SUPERSEDE = "Supersede"
+    REJECT = "Reject"
+
+
+class Rollback(StrEnum):
+    """What happens after a deployment that failed."""
+
+    AUTOMATIC = "Automatic"
+    NONE = "None"
+
+
+class EnvironmentPhase(StrEnum):
+    """What an environment is doing."""
+
+    IDLE = "Idle"
+    DEPLOYING = "Deploying"
+    ON_HOLD = "OnHold"
+    EXPIRING = "Expiring"
+    EXPIRED = "Expired"
+    REMOVING = "Removing"
+
+
+class Verify(Model):
+    """A last check over the public address. Off where it is not given."""
+
+    path: Annotated[str, StringConstraints(max_length=1024, pattern=r"^/")] = "/"
+    status: int = Field(default=200, ge=100, le=599)
+    timeout: Duration | None = None
+
+
+class EnvironmentTemplate(Model):
+    """What an environment and a project's declaration or preview template have in common."""
+
+    cluster: ResourceName = "in-cluster"
+    namespace: Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = (
+        Field(default=None, description="Where the components run; default `<project>-<environment>`.")
+    )
+    domain: Domain | None = Field(default=None, description="Components with a port get `<host>.<domain>`.")
+    dns_target: Word | None = Field(default=None, description="What the records point to: an address or a name.")
+    concurrency: Concurrency = Concurrency.QUEUE
+    rollback: Rollback = Rollback.NONE
+    verify: Verify | None = None
+    ttl: Duration | None = Field(default=None, description="Lifetime, counted from the deployment that became current.")
+    pinned: bool = Field(default=False, description="Does not expire.")
+
+
+class EnvironmentSpec(EnvironmentTemplate):
+    """Where components run."""
+
+    project_ref: Name
+    name: Name
+
+
+class Holder(Model):
+    """Who holds the slot."""
+
+    record: ResourceName
+    uid: Word
+    epoch: int
+    since: Moment | None = None
+
+
+class Running(Model):
+    """What is current for one component."""
+
+    image: Annotated[str, StringConstraints(max_length=512)]
+    revision: Annotated[str, StringConstraints(max_length=64)]
+    operation: Annotated[str, StringConstraints(max_length=128)]
+    requested_at: Moment | None = None
+    record: ResourceName | None = None
+
+
+class Hold(Model):
+    """Why nothing is deployed until somebody says so."""
+
+    since: Moment
+    operation: Annotated[str, StringConstraints(max_length=128)]
+    reason: Message = ""
+
+
+class EnvironmentStatus(Status):
+    """The slot and what is current."""
+
+    phase: EnvironmentPhase = EnvironmentPhase.IDLE
+    holder: Holder | None = None
+    epoch: int = Field(default=0, description="Rises with each holder; written on what the holder changes.")
+    superseded_in_row: int = 0
+    current: dict[str, Running] = Field(default={}, max_length=20)
+    latest_requested_at: Moment | None = Field(
+        default=None, description="Of the newest deployment that became current."
+    )
+    latest_record: ResourceName | None = None
+    hold: Hold | None = None
+    expires_at: Moment | None = None
+    addresses: list[Url] = Field(default=[], max_length=20)
+    leftovers: list[InventoryItem] = Field(default=[], max_length=20)
+    leftovers_cut: int = 0
+
+
+class Environment(Resource):
+    """One environment of one project."""
+
+    kind = "Environment"
+    plural = "environments"
+    short_names = ("env",)
+    spec_model = EnvironmentSpec
+    status_model = EnvironmentStatus
+    description = "Where a project's components run, what runs there now, who may change it and how long it lives."
+    columns = (
+        Column("Project", ".spec.projectRef"),
+        Column("Phase", ".status.phase"),
+        Column("Holder", ".status.holder.record"),
+        Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+        Column("Expires", ".status.expiresAt", "date"),
+        Column("Addresses", ".status.addresses", priority=1),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    rules = (
+        (
+            "self.metadata.name == self.spec.projectRef + '--' + self.spec.name",
+            "the name must be <projectRef>--<name> of the spec",
+        ),
+    )
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = EnvironmentSpec.model_validate(body.get("spec") or {})
+        self.status = EnvironmentStatus.model_validate(body.get("status") or {})
+
+    @property
+    def target_namespace(self) -> str:
+        """Where the components run in the cluster."""
+        return self.spec.namespace or f"{self.spec.project_ref}-{self.spec.name}"

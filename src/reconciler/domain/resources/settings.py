@@ -1,0 +1,305 @@
+"""The settings kinds: which build server, deployment tool, registry, git login and zone a project uses."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from reconciler.domain.outside.applications import ImageStrategy
+from reconciler.domain.resources.common import (
+    Column,
+    Domain,
+    Duration,
+    Model,
+    Moment,
+    Name,
+    Resource,
+    SecretReference,
+    Status,
+    Url,
+    WebUrl,
+    Word,
+)
+
+FolderPath = Annotated[
+    str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")
+]
+_READY = (
+    Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+    Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+    Column("Age", ".metadata.creationTimestamp", "date"),
+)
+_ENDPOINT_NEEDS_CREDENTIALS = (
+    "!has(self.spec.endpoint) || has(self.spec.credentialsRef)",
+    "a resource that names an endpoint names its credentials: set credentialsRef",
+)
+
+
+class SettingsStatus(Status):
+    """How the system behind the settings stands."""
+
+    version: Word = ""
+    detail: Annotated[str, StringConstraints(max_length=512)] = ""
+    checked_at: Moment | None = None
+    next_look_at: Moment | None = None
+    waiting_for: Word = ""
+
+
+class Pipeline(Model):
+    """Where the pipeline's script is."""
+
+    script_path: Annotated[str, StringConstraints(max_length=256)] = "Jenkinsfile"
+    inline: Annotated[str, StringConstraints(max_length=65536)] | None = None
+
+
+class JenkinsSettingsSpec(Model):
+    """Where and how a project is built."""
+
+    project_ref: Name
+    endpoint: WebUrl | None = Field(default=None, description="Default: the operator's own Jenkins.")
+    folder: FolderPath = "freeleaps"
+    job: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] | None = Field(
+        default=None, description="Default: the project's name."
+    )
+    pipeline: Pipeline = Pipeline()
+    parameters: dict[str, Annotated[str, StringConstraints(max_length=1024)]] = Field(default={}, max_length=32)
+    poll_interval: Duration = timedelta(seconds=300)
+    credentials_ref: SecretReference | None = None
+
+
+class JenkinsSettings(Resource):
+    """Folder, job and credentials in Jenkins."""
+
+    kind = "JenkinsSettings"
+    plural = "jenkinssettings"
+    short_names = ("jks",)
+    spec_model = JenkinsSettingsSpec
+    status_model = SettingsStatus
+    description = "The folder, job and credentials of a project in Jenkins."
+    columns = (
+        Column("Project", ".spec.projectRef"),
+        Column("Endpoint", ".spec.endpoint"),
+        Column("Folder", ".spec.folder"),
+        *_READY,
+    )
+    rules = (_ENDPOINT_NEEDS_CREDENTIALS,)
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = JenkinsSettingsSpec.model_validate(body.get("spec") or {})
+        self.status = SettingsStatus.model_validate(body.get("status") or {})
+
+
+class Source(Model):
+    """Where manifests come from; template words {project} {environment} {component} {revision} in `path` and values."""
+
+    repo_url: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, alias="repoURL", description="Default: the project's git url."
+    )
+    path: Annotated[str, StringConstraints(max_length=1024)] = "deploy/{environment}/{component}"
+    chart: Annotated[str, StringConstraints(max_length=256)] | None = None
+    target_revision: Annotated[str, StringConstraints(max_length=256)] = "HEAD"
+
+
+class HelmImage(Model):
+    """Names of the Helm values that take the image."""
+
+    repository_parameter: Annotated[str, StringConstraints(max_length=256)] = "image.repository"
+    tag_parameter: Annotated[str, StringConstraints(max_length=256)] = "image.tag"
+    digest_parameter: Annotated[str, StringConstraints(max_length=256)] | None = None
+
+
+class KustomizeImage(Model):
+    """Name of the image in the kustomization."""
+
+    name: Annotated[str, StringConstraints(max_length=256)] = "{component}"
+
+
+class ImageChoice(Model):
+    """How the image is set."""
+
+    type: ImageStrategy = ImageStrategy.HELM
+    helm: HelmImage = HelmImage()
+    kustomize: KustomizeImage = KustomizeImage()
+
+
+class SyncPolicy(Model):
+    """Who syncs. Without `automated` the operator does."""
+
+    automated: bool = False
+    prune: bool = True
+    self_heal: bool = False
+    sync_options: list[Annotated[str, StringConstraints(max_length=128)]] = Field(
+        default=["CreateNamespace=true"], max_length=16
+    )
+
+
+class ArgoSettingsSpec(Model):
+    """Where and how a project is deployed."""
+
+    project_ref: Name
+    endpoint: WebUrl | None = Field(default=None, description="Default: the operator's own Argo CD.")
+    project: Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = (
+        Field(default=None, description="Default: the project's name.")
+    )
+    source: Source = Source()
+    image_strategy: ImageChoice = ImageChoice()
+    sync_policy: SyncPolicy = SyncPolicy()
+    credentials_ref: SecretReference | None = None
+
+
+class ArgoSettings(Resource):
+    """AppProject and repository in Argo CD."""
+
+    kind = "ArgoSettings"
+    plural = "argosettings"
+    short_names = ("args",)
+    spec_model = ArgoSettingsSpec
+    status_model = SettingsStatus
+    description = "The project and repository of a project in Argo CD, and how its applications are made."
+    columns = (
+        Column("Project", ".spec.projectRef"),
+        Column("Endpoint", ".spec.endpoint"),
+        Column("AppProject", ".spec.project"),
+        *_READY,
+    )
+    rules = (_ENDPOINT_NEEDS_CREDENTIALS,)
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = ArgoSettingsSpec.model_validate(body.get("spec") or {})
+        self.status = SettingsStatus.model_validate(body.get("status") or {})
+
+
+class RegistryProvider(StrEnum):
+    """What kind of registry it is."""
+
+    DOCKER_HUB = "DockerHub"
+    OCI = "OCI"
+
+
+class ContainerRegistrySpec(Model):
+    """Where images are."""
+
+    provider: RegistryProvider = RegistryProvider.DOCKER_HUB
+    endpoint: WebUrl | None = Field(default=None, description="Required for OCI; Docker Hub has its own.")
+    namespace: Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")] | None = None
+    credentials_ref: SecretReference | None = None
+
+
+class ContainerRegistry(Resource):
+    """A container registry."""
+
+    kind = "ContainerRegistry"
+    plural = "containerregistries"
+    short_names = ("creg",)
+    spec_model = ContainerRegistrySpec
+    status_model = SettingsStatus
+    description = "A container registry: where images are pushed by builds and looked for by deployments."
+    columns = (
+        Column("Provider", ".spec.provider"),
+        Column("Endpoint", ".spec.endpoint"),
+        Column("Namespace", ".spec.namespace"),
+        *_READY,
+    )
+    rules = (
+        _ENDPOINT_NEEDS_CREDENTIALS,
+        ("self.spec.provider != 'OCI' || has(self.spec.endpoint)", "provider OCI needs an endpoint"),
+    )
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = ContainerRegistrySpec.model_validate(body.get("spec") or {})
+        self.status = SettingsStatus.model_validate(body.get("status") or {})
+
+
+class GitCredentialSpec(Model):
+    """One login for git addresses that start alike: scheme and host exactly, the path by whole segments."""
+
+    url_prefix: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    secret_ref: SecretReference
+
+
+class GitCredential(Resource):
+    """One login for git."""
+
+    kind = "GitCredential"
+    plural = "gitcredentials"
+    short_names = ("gitc",)
+    spec_model = GitCredentialSpec
+    status_model = SettingsStatus
+    description = "One place for git credentials, handed to Jenkins and Argo CD."
+    columns = (Column("Prefix", ".spec.urlPrefix"), Column("Secret", ".spec.secretRef.name"), *_READY)
+    rules = (
+        (
+            "!self.spec.urlPrefix.matches('^https?://[^/]*@')",
+            "no user information in a URL; name a Secret in secretRef",
+        ),
+    )
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = GitCredentialSpec.model_validate(body.get("spec") or {})
+        self.status = SettingsStatus.model_validate(body.get("status") or {})
+
+
+class DnsProvider(StrEnum):
+    """Who serves the zone."""
+
+    GODADDY = "GoDaddy"
+
+
+class DnsPolicy(StrEnum):
+    """Whether records of ours may be removed."""
+
+    UPSERT_ONLY = "UpsertOnly"
+    SYNC = "Sync"
+
+
+class DNSZoneSpec(Model):
+    """A zone that records are made in."""
+
+    provider: DnsProvider = DnsProvider.GODADDY
+    endpoint: WebUrl | None = None
+    domain: Domain
+    policy: DnsPolicy = DnsPolicy.SYNC
+    default_ttl: int = Field(default=600, ge=600, le=86400, description="Seconds.", alias="defaultTTL")
+    credentials_ref: SecretReference | None = None
+
+
+class DNSZone(Resource):
+    """A DNS zone."""
+
+    kind = "DNSZone"
+    plural = "dnszones"
+    short_names = ("dnsz",)
+    spec_model = DNSZoneSpec
+    status_model = SettingsStatus
+    description = "A DNS zone in which environments get their records."
+    columns = (
+        Column("Domain", ".spec.domain"),
+        Column("Provider", ".spec.provider"),
+        Column("Policy", ".spec.policy"),
+        *_READY,
+    )
+    rules = (_ENDPOINT_NEEDS_CREDENTIALS,)
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.spec = DNSZoneSpec.model_validate(body.get("spec") or {})
+        self.status = SettingsStatus.model_validate(body.get("status") or {})
+
+
+__all__ = [
+    "ArgoSettings",
+    "ContainerRegistry",
+    "DNSZone",
+    "DnsPolicy",
+    "DnsProvider",
+    "GitCredential",
+    "JenkinsSettings",
+    "RegistryProvider",
+    "SettingsStatus",
+    "Url",
+]
