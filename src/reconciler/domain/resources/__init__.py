@@ -3,13 +3,11 @@
 from reconciler.domain.resources.common import Condition, InventoryItem, Metadata, Model, Reference, Resource
 from reconciler.domain.resources.deployment_record import (
     Artifact,
-    Claim,
     DeploymentRecord,
     DeploymentRecordSpec,
     DeploymentRecordStatus,
     Phase,
     StageName,
-    StageState,
     StageStatus,
 )
 from reconciler.domain.resources.devops_project import (
@@ -37,6 +35,7 @@ from reconciler.domain.resources.settings import (
     GitCredential,
     JenkinsSettings,
 )
+from reconciler.domain.resources.step import Claim, Settled, SetupStep, Step, StepState
 
 KINDS: tuple[type[Resource], ...] = (
     DevOpsProject,
@@ -82,7 +81,10 @@ __all__ = [
     "Resource",
     "Rollback",
     "Running",
+    "Settled",
+    "SetupStep",
     "StageName",
-    "StageState",
     "StageStatus",
+    "Step",
+    "StepState",
 ]

@@ -18,6 +18,7 @@ from reconciler.domain.resources.common import (
     Url,
     Word,
 )
+from reconciler.domain.resources.step import Step
 
 OperationId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 
@@ -55,22 +56,6 @@ class StageName(StrEnum):
     VERIFY = "verify"
 
 
-class StageState(StrEnum):
-    """How far a stage is."""
-
-    PENDING = "Pending"
-    RUNNING = "Running"
-    WAITING = "Waiting"
-    DONE = "Done"
-    FAILED = "Failed"
-    SKIPPED = "Skipped"
-
-    @property
-    def is_end(self) -> bool:
-        """Whether the stage will not change any more."""
-        return self in (StageState.DONE, StageState.FAILED, StageState.SKIPPED)
-
-
 class DeploymentRecordSpec(Model):
     """What is asked for; nothing of it changes but `cancel`."""
 
@@ -88,43 +73,11 @@ class DeploymentRecordSpec(Model):
     traceparent: Annotated[str, StringConstraints(max_length=128)] = ""
 
 
-class Claim(Model):
-    """A stored nudge: nothing is changed outside before this is written.
-
-    Attributes:
-        key: the identity of what is done.
-        incarnation: one life of one replica; another one's claim is not acted on until absence is proved twice.
-        absent_since: when a complete search found nothing for the first time after the claim had to be visible.
-        settled: how the act ended, as far as its maker saw: Sent, Done, NotSent; empty while unknown.
-    """
-
-    key: Annotated[str, StringConstraints(max_length=320)]
-    replica: Word
-    incarnation: Word
-    at: Moment
-    absent_since: Moment | None = None
-    settled: Annotated[str, StringConstraints(max_length=16)] = ""
-
-
-class StageStatus(Model):
+class StageStatus(Step):
     """One stage, of one component where it has one."""
 
     name: StageName
     component: Annotated[str, StringConstraints(max_length=20)] = ""
-    state: StageState = StageState.PENDING
-    started_at: Moment | None = None
-    finished_at: Moment | None = None
-    attempt: int = 1
-    claim: Claim | None = None
-    external_id: Word = ""
-    url: Url = ""
-    reason: Annotated[str, StringConstraints(max_length=64)] = ""
-    message: Message = ""
-    waiting_for: Message = ""
-    waiting_since: Moment | None = None
-    remedy: Message = ""
-    next_look_at: Moment | None = None
-    facts: dict[str, Annotated[str, StringConstraints(max_length=512)]] = Field(default={}, max_length=12)
 
 
 class Artifact(Model):

@@ -20,6 +20,7 @@ from reconciler.domain.resources.common import (
     Word,
 )
 from reconciler.domain.resources.environment import EnvironmentTemplate
+from reconciler.domain.resources.step import SetupStep
 
 RelativePath = Annotated[str, StringConstraints(max_length=256, pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._/ -]*$")]
 
@@ -127,20 +128,6 @@ class OperationEnd(Model):
     announced: int = 0
     started_at: Moment | None = None
     finished_at: Moment | None = None
-
-
-class SetupStep(Model):
-    """One step of setting the project up: jenkins, argocd, registry, dns."""
-
-    name: Annotated[str, StringConstraints(max_length=32)]
-    state: Annotated[str, StringConstraints(max_length=16)] = "Pending"
-    message: Message = ""
-    waiting_for: Message = ""
-    reason: Annotated[str, StringConstraints(max_length=64)] = ""
-    next_look_at: Moment | None = None
-    started_at: Moment | None = None
-    finished_at: Moment | None = None
-    generation: int = 0
 
 
 class DevOpsProjectStatus(Status):

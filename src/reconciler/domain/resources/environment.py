@@ -20,6 +20,7 @@ from reconciler.domain.resources.common import (
     Url,
     Word,
 )
+from reconciler.domain.resources.step import SetupStep
 
 
 class Concurrency(StrEnum):
@@ -109,6 +110,7 @@ class Hold(Model):
 class EnvironmentStatus(Status):
     """The slot and what is current."""
 
+    steps: list[SetupStep] = Field(default=[], max_length=64)
     phase: EnvironmentPhase = EnvironmentPhase.IDLE
     holder: Holder | None = None
     epoch: int = Field(default=0, description="Rises with each holder; written on what the holder changes.")

@@ -21,6 +21,7 @@ from reconciler.domain.resources.common import (
     WebUrl,
     Word,
 )
+from reconciler.domain.resources.step import SetupStep
 
 FolderPath = Annotated[
     str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")
@@ -39,6 +40,7 @@ _ENDPOINT_NEEDS_CREDENTIALS = (
 class SettingsStatus(Status):
     """How the system behind the settings stands."""
 
+    steps: list[SetupStep] = Field(default=[], max_length=64)
     version: Word = ""
     detail: Annotated[str, StringConstraints(max_length=512)] = ""
     checked_at: Moment | None = None
