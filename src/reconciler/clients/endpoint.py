@@ -1,39 +1,129 @@
-"""The only HTTP client: one pooled session per outside system and credential, under budget, breaker, limiter and masking.
+"""The only HTTP client: one pooled session per outside system and credential.
 
-Interim shape: the signature stands, resilience comes from `reconciler.resilience`.
+The order of a request: breaker and Retry-After are asked (nothing is taken), authorization, a permit, a place in the
+limiter's window, the breaker's admission, and then one attempt within the time budget. No redirect is followed, nothing
+is tried twice: the next look is the retry.
+
+Permits: DESIGN rule 11 says that a look gets its permit without waiting. A wait of at most `permit_timeout` (default
+1 s, first come first served) is allowed all the same: with instant systems and 100 deployments in flight a bound of 32 is
+touched for milliseconds, and a look that turned away there would only come back. A system that hangs costs a look no
+more than that second, and its breaker opens soon.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import timedelta
+from http import HTTPStatus
+from ssl import SSLContext
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote, urlencode
 
-import orjson
+import aiohttp
+from yarl import URL
 
-Headers = Mapping[str, str]
-Authorization = Callable[[], Awaitable[Headers]]
-"""Returns the headers that authorize a request; asked at each request, so a rotated secret is used at once."""
+from reconciler.clients.asks import Asks, Authorization, Headers, Observe, Reply, Translate
+from reconciler.clients.http_errors import Asked
+from reconciler.clients.http_wire import changes, lower, payload_of, without
+from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.errors import Invalid, RateLimited, ReconcilerError
+from reconciler.resilience.breaker import Breaker
+from reconciler.resilience.budget import spending
+from reconciler.resilience.limiter import Limiter
+from reconciler.resilience.permits import Permits
+
+__all__ = ["Asks", "Authorization", "Bounds", "Endpoint", "Headers", "Observe", "Reply", "Translate"]
+
+_USER_AGENT = "freeleaps-devops-reconciler"
+_CONNECT_SECONDS = 10.0
+_MEGABYTE = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a system answered, whatever the status. Header names are lower case."""
+class Bounds:
+    """What one endpoint may use.
 
-    status: int
+    Attributes:
+        timeout: for a whole request, authorization not included; a budget handed down may shorten it.
+        concurrency: requests under way at once; streams are not counted.
+        permit_timeout: the longest wait for one of them, and for a place in the limiter's window.
+        limited_for: how long nothing is asked after a 429 that does not say.
+        body: the largest answer, in bytes.
+        line: the longest line of a stream, in bytes.
+    """
+
+    timeout: timedelta = timedelta(seconds=30)
+    concurrency: int = 32
+    permit_timeout: timedelta = timedelta(seconds=1)
+    limited_for: timedelta = timedelta(seconds=60)
+    body: int = 64 * _MEGABYTE
+    line: int = 8 * _MEGABYTE
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: URL
     headers: Headers
-    body: bytes
-
-    def json(self) -> Any:
-        """Read the body as JSON. Raises Unavailable when it is not: some proxy answered."""
-        return orjson.loads(self.body)
-
-    def text(self) -> str:
-        """Read the body as text."""
-        return self.body.decode("utf-8", "replace")
+    payload: bytes | None
 
 
-class Asks(Protocol):
-    """What the clients need of an endpoint."""
+class Endpoint:
+    """One outside system under one credential. `close()` it at the end."""
+
+    def __init__(
+        self,
+        system: str,
+        base_url: str,
+        *,
+        authorization: Authorization | None = None,
+        translate: Translate | None = None,
+        bounds: Bounds | None = None,
+        breaker: Breaker | None = None,
+        limiter: Limiter | None = None,
+        allowed_origins: Collection[str] = (),
+        mask: Callable[[str], str] = str,
+        observe: Observe | None = None,
+        clock: Clock | None = None,
+        ssl: SSLContext | bool = True,
+        keeps_cookies: bool = False,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            system: its name in messages and metrics.
+            base_url: scheme, host and maybe a path; paths are appended to it. No user information.
+            authorization: asked before every request to the base URL's own origin, and for no other.
+            translate: asked first about answers that were not expected.
+            bounds: timeouts and sizes.
+            breaker: shared by endpoints of the same system and credential; default one of its own.
+            limiter: shared by all that use one key; default none.
+            allowed_origins: other origins (`https://auth.docker.io`) that absolute URLs may name; never authorized.
+            mask: takes secrets out of a provider's words; see `telemetry.masking`.
+            observe: told about every request.
+            clock: for Retry-After and budgets.
+            ssl: a context for a private authority; False turns verification off.
+            keeps_cookies: whether the session has a cookie jar (Jenkins' crumbs under a password).
+        """
+        self.system = system
+        self.bounds = bounds or Bounds()
+        self.clock = clock or SystemClock()
+        self.breaker = breaker or Breaker(system, clock=self.clock)
+        self.permits = Permits(self.bounds.concurrency, patience=self.bounds.permit_timeout, name=system)
+        self._base = base_url.rstrip("/")
+        self._origin = URL(self._base, encoded=True).origin()
+        self._origins = {self._origin, *(URL(origin).origin() for origin in allowed_origins)}
+        self._authorization = authorization
+        self._translate = translate
+        self._limiter = limiter
+        self._mask = mask
+        self._observe = observe
+        self._ssl = ssl
+        self._keeps_cookies = keeps_cookies
+        self._session: aiohttp.ClientSession | None = None
+        self._blocked_until = 0.0
 
     async def ask(
         self,
@@ -47,36 +137,201 @@ class Asks(Protocol):
         body: bytes | str | None = None,
         form: Mapping[str, str] | None = None,
         is_change: bool | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a part of a request, not a scope
         operation: str = "",
     ) -> Reply:
-        """Send one request and return the answer if its status is in `expect`, else raise an error of `domain.errors`.
+        """Send one request; see `Asks.ask`."""
+        url = self._url(path, params)
+        payload, content_type = payload_of(method, json=json, body=body, form=form)
+        asked = Asked(self.system, operation or method, changes(method, is_change), self._mask)
+        seconds = timeout or self.bounds.timeout.total_seconds()
+        with self._watched(asked.operation):
+            self._check()
+            merged = content_type | await self._authorized(url) | lower(headers)
+            async with self.permits.permit():
+                await self._take_place()
+                with self.breaker.admit(), spending(seconds, self.clock) as left:
+                    reply = await self._attempt(asked, _Request(method, url, merged, payload), left)
+                    if reply.status not in expect:
+                        raise self._error(asked, reply, merged)
+            return reply
 
-        Args:
-            method: HTTP method.
-            path: below the base URL, already percent-encoded; an absolute URL is taken as it is only when its host is allowed.
-            expect: statuses that are answers; anything else becomes an error by status (`translate` may be given at making).
-            params: query parameters, encoded.
-            headers: added to the authorization's.
-            json: body as JSON, `Content-Type: application/json` without charset.
-            body: raw body; give its Content-Type in `headers`.
-            form: body as a form.
-            is_change: whether a lost answer leaves the outcome unknown; default: not GET or HEAD.
-            timeout: seconds for the whole request; default the endpoint's (30 s).
-            operation: a stable short name for metrics (`start_build`); default the method.
+    async def close(self) -> None:
+        """Close the session; requests under way end with Unavailable or OutcomeUnknown."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
-        Raises:
-            Unavailable, RateLimited, CircuitOpen, OutcomeUnknown, Refused, NotFound, Conflict, Invalid.
-        """
-        ...
+    async def _attempt(self, asked: Asked, request: "_Request", seconds: float) -> Reply:
+        sending = SimpleNamespace(was_sent=False)
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._open().request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    data=request.payload,
+                    allow_redirects=False,
+                    trace_request_ctx=sending,
+                ) as answer,
+            ):
+                read = await self._read(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise asked.error_of_loss(_why(error, seconds), was_sent=sending.was_sent) from error
+        return Reply(answer.status, _lower_joined(answer), read, self.system)
 
-    def stream(
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        chunks, size = [], 0
+        async for chunk in answer.content.iter_any():
+            size += len(chunk)
+            if size > self.bounds.body:
+                raise aiohttp.ClientPayloadError(f"the answer is larger than {self.bounds.body} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    @contextlib.asynccontextmanager
+    async def stream(
         self,
         path: str,
         *,
         params: Mapping[str, str] | None = None,
         headers: Headers | None = None,
         read_timeout: float = 45.0,
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open a long answer line by line; it takes no place in the concurrency bound and ends with Unavailable."""
-        ...
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a long answer line by line; see `Asks.stream`. The lines always end with Unavailable."""
+        url = self._url(path, params)
+        asked = Asked(self.system, "stream", is_change=False, mask=self._mask)
+        self._check()
+        merged = await self._authorized(url) | lower(headers)
+        await self._take_place()
+        async with contextlib.AsyncExitStack() as stack:
+            with self._watched("stream"), self.breaker.admit():
+                answer = await self._open_stream(stack, asked, url, merged, read_timeout)
+            yield self._lines(asked, answer, read_timeout)
+
+    async def _open_stream(
+        self, stack: contextlib.AsyncExitStack, asked: Asked, url: URL, headers: Headers, read_timeout: float
+    ) -> aiohttp.ClientResponse:
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=read_timeout)
+        request = self._open().get(
+            url, headers=headers, allow_redirects=False, timeout=patience, trace_request_ctx=SimpleNamespace()
+        )
+        try:
+            answer = await stack.enter_async_context(request)
+            if answer.status == HTTPStatus.OK:
+                return answer
+            async with asyncio.timeout(read_timeout):
+                read = await self._read(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise asked.error_of_loss(_why(error, read_timeout), was_sent=True) from error
+        raise self._error(asked, Reply(answer.status, _lower_joined(answer), read, self.system), headers)
+
+    async def _lines(self, asked: Asked, answer: aiohttp.ClientResponse, read_timeout: float) -> AsyncIterator[bytes]:
+        rest = b""
+        try:
+            async for chunk in answer.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
+                for line in lines:
+                    yield line.removesuffix(b"\r")
+                if len(rest) > self.bounds.line:
+                    break
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise asked.error_of_loss(_why(error, read_timeout), was_sent=True) from error
+        why = f"a line is longer than {self.bounds.line} bytes" if len(rest) > self.bounds.line else "the stream ended"
+        raise asked.error_of_loss(why, was_sent=True)
+
+    def _error(self, asked: Asked, reply: Reply, headers: Headers) -> ReconcilerError:
+        """Read an unexpected answer, the vendor's way first; a 429 closes the endpoint until its time is over."""
+        sent = {word for word in headers.get("authorization", "").split() if len(word) > 7}  # noqa: PLR2004 - not "Bearer"
+        asked = Asked(asked.system, asked.operation, asked.is_change, lambda said: without(self._mask(said), sent))
+        error = self._translate(reply, asked.operation) if self._translate else None
+        error = error or asked.error_for(reply.status, reply.headers, reply.body, self.clock.now())
+        error.system = error.system or self.system
+        error.status = error.status or reply.status
+        if isinstance(error, RateLimited):
+            error.retry_after = error.retry_after or self.bounds.limited_for
+            self._blocked_until = self.clock.monotonic() + error.retry_after.total_seconds()
+        return error
+
+    def _check(self) -> None:
+        self.breaker.check()
+        left = self._blocked_until - self.clock.monotonic()
+        if left > 0:
+            message = f"{self.system} asked to be left alone for another {left:.0f} s"
+            raise RateLimited(message, retry_after=timedelta(seconds=left), system=self.system)
+
+    async def _take_place(self) -> None:
+        if self._limiter is not None:
+            await self._limiter.acquire(self.bounds.permit_timeout.total_seconds())
+
+    async def _authorized(self, url: URL) -> dict[str, str]:
+        if self._authorization is None or url.origin() != self._origin:
+            return {}
+        return lower(await self._authorization())
+
+    def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
+        url = URL(path if "://" in path.partition("?")[0] else self._base + path, encoded=True)
+        if url.origin() not in self._origins or url.user is not None:
+            raise Invalid(f"{self.system} points to {url.host}, which is not allowed", system=self.system)
+        if not params:
+            return url
+        query = urlencode(params, quote_via=quote)
+        return URL(f"{url}{'&' if url.raw_query_string else '?'}{query}", encoded=True)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_headers_sent.append(_mark_sent)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                cookie_jar=aiohttp.CookieJar(unsafe=True) if self._keeps_cookies else aiohttp.DummyCookieJar(),
+                headers={"User-Agent": _USER_AGENT},
+                trace_configs=[tracing],
+            )
+        return self._session
+
+    @contextlib.contextmanager
+    def _watched(self, operation: str) -> Iterator[None]:
+        started, outcome = self.clock.monotonic(), "Cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except ReconcilerError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            if self._observe is not None:
+                self._observe(operation, outcome, self.clock.monotonic() - started)
+
+
+async def _mark_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
+    context.trace_request_ctx.was_sent = True
+
+
+def _lower_joined(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    """Lower the names; a header that came several times becomes one list."""
+    joined: dict[str, str] = {}
+    for name, value in answer.headers.items():
+        lower = name.lower()
+        joined[lower] = f"{joined[lower]}, {value}" if lower in joined else value
+    return joined
+
+
+def _why(error: Exception, seconds: float) -> str:
+    """Say in our own words what aiohttp met; its messages may hold whole URLs."""
+    for kinds, why in _REASONS:
+        if isinstance(error, kinds):
+            return why
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"no connection within {min(seconds, _CONNECT_SECONDS):g} s"
+    return f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else "the connection was lost"
+
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "its name cannot be resolved"),
+    (aiohttp.ClientSSLError, "its certificate is not trusted or TLS failed"),
+    (aiohttp.ClientConnectorError, "connection refused"),
+    (aiohttp.ClientPayloadError, "the answer broke off or is too large"),
+)
