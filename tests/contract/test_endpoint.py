@@ -102,7 +102,9 @@ async def error_of(asking: Awaitable[object]) -> ReconcilerError:
     return caught.value
 
 
-async def test_an_expected_answer_comes_back_with_lower_case_headers(server: Server, make: Callable[..., Endpoint]):
+async def test_an_expected_answer_comes_back_with_lower_case_headers(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
     server.says(201, "made", X_Thing="1")
     reply = await make().ask("POST", "/things", expect=(201,))
     assert (reply.status, reply.text(), reply.headers["x-thing"]) == (201, "made", "1")
@@ -118,20 +120,20 @@ async def test_an_expected_answer_comes_back_with_lower_case_headers(server: Ser
 )
 async def test_a_path_goes_over_the_wire_as_written(
     server: Server, make: Callable[..., Endpoint], path: str, params: dict[str, str] | None, wire: str
-):
+) -> None:
     await make().ask("GET", path, params=params)
     assert server.requests[0][1] == wire
 
 
 @pytest.mark.parametrize(
-    ("method", "given", "content_type", "body"),
+    ("method", "given", "wire"),
     [
-        ("GET", {}, None, b""),
-        ("POST", {"json": {"a": 1}}, "application/json", b'{"a":1}'),
-        ("DELETE", {}, "application/json", b""),
-        ("POST", {"form": {"a": "b c"}}, "application/x-www-form-urlencoded", b"a=b+c"),
-        ("POST", {"body": "<x/>", "headers": {"Content-Type": "application/xml"}}, "application/xml", b"<x/>"),
-        ("POST", {"headers": {"Content-Type": "text/plain"}}, "text/plain", b""),
+        ("GET", {}, (None, b"")),
+        ("POST", {"json": {"a": 1}}, ("application/json", b'{"a":1}')),
+        ("DELETE", {}, ("application/json", b"")),
+        ("POST", {"form": {"a": "b c"}}, ("application/x-www-form-urlencoded", b"a=b+c")),
+        ("POST", {"body": "<x/>", "headers": {"Content-Type": "application/xml"}}, ("application/xml", b"<x/>")),
+        ("POST", {"headers": {"Content-Type": "text/plain"}}, ("text/plain", b"")),
     ],
 )
 async def test_content_type_is_exact(
@@ -139,12 +141,11 @@ async def test_content_type_is_exact(
     make: Callable[..., Endpoint],
     method: str,
     given: dict[str, object],
-    content_type: str | None,
-    body: bytes,
-):
+    wire: tuple[str | None, bytes],
+) -> None:
     await make().ask(method, "/x", **given)  # type: ignore[arg-type]
     _, _, headers, sent = server.requests[0]
-    assert (headers.get("content-type"), sent) == (content_type, body)
+    assert (headers.get("content-type"), sent) == wire
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ async def test_content_type_is_exact(
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_statuses_become_errors_named_by_what_to_do(
     server: Server, make: Callable[..., Endpoint], status: int, kind: type[ReconcilerError], method: str
-):
+) -> None:
     server.says(status, '{"message": "no"}')
     error = await error_of(make().ask(method, "/x", operation="start_thing"))
     assert type(error) is kind
@@ -179,7 +180,7 @@ async def test_statuses_become_errors_named_by_what_to_do(
 @pytest.mark.parametrize("status", [502, 504])
 async def test_a_gateway_error_leaves_the_outcome_of_a_change_unknown(
     server: Server, make: Callable[..., Endpoint], status: int
-):
+) -> None:
     server.says(status)
     endpoint = make()
     assert type(await error_of(endpoint.ask("PUT", "/x"))) is OutcomeUnknown
@@ -187,7 +188,7 @@ async def test_a_gateway_error_leaves_the_outcome_of_a_change_unknown(
     assert type(await error_of(endpoint.ask("POST", "/x", is_change=False))) is Unavailable
 
 
-async def test_a_refused_connection_changed_nothing(make: Callable[..., Endpoint]):
+async def test_a_refused_connection_changed_nothing(make: Callable[..., Endpoint]) -> None:
     error = await error_of(make(f"http://127.0.0.1:{free_port()}").ask("POST", "/x"))
     assert type(error) is Unavailable
     assert "connection refused" in error.message
@@ -196,22 +197,33 @@ async def test_a_refused_connection_changed_nothing(make: Callable[..., Endpoint
 @pytest.mark.parametrize(("method", "kind"), [("GET", Unavailable), ("POST", OutcomeUnknown), ("PUT", OutcomeUnknown)])
 async def test_a_connection_lost_after_sending_is_an_unknown_outcome_only_for_changes(
     server: Server, make: Callable[..., Endpoint], method: str, kind: type[ReconcilerError]
-):
+) -> None:
     server.answer = cut
     assert type(await error_of(make().ask(method, "/x", json={}))) is kind
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+async def test_a_change_lost_on_a_pooled_connection_is_not_sent_again(
+    server: Server, make: Callable[..., Endpoint], method: str
+) -> None:
+    endpoint = make()
+    await endpoint.ask("GET", "/warm")
+    server.answer = cut
+    assert type(await error_of(endpoint.ask(method, "/x", json={}))) is OutcomeUnknown
+    assert [sent[0] for sent in server.requests] == ["GET", method]
 
 
 @pytest.mark.parametrize(("method", "kind"), [("GET", Unavailable), ("POST", OutcomeUnknown)])
 async def test_no_answer_in_time(
     server: Server, make: Callable[..., Endpoint], method: str, kind: type[ReconcilerError]
-):
+) -> None:
     server.answer = never
     error = await error_of(make().ask(method, "/x", timeout=0.05))
     assert type(error) is kind
     assert "no answer within 0.05 s" in error.message
 
 
-async def test_an_answer_that_breaks_off_leaves_a_change_unknown(server: Server, make: Callable[..., Endpoint]):
+async def test_an_answer_that_breaks_off_leaves_a_change_unknown(server: Server, make: Callable[..., Endpoint]) -> None:
     async def half(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
@@ -222,14 +234,16 @@ async def test_an_answer_that_breaks_off_leaves_a_change_unknown(server: Server,
     assert type(await error_of(make().ask("POST", "/x"))) is OutcomeUnknown
 
 
-async def test_a_redirect_is_never_followed(server: Server, make: Callable[..., Endpoint]):
+async def test_a_redirect_is_never_followed(server: Server, make: Callable[..., Endpoint]) -> None:
     server.says(302, Location="/elsewhere")
     reply = await make().ask("POST", "/x", expect=(302,))
     assert reply.headers["location"] == "/elsewhere"
     assert len(server.requests) == 1
 
 
-async def test_authorization_is_asked_each_time_and_stays_at_home(server: Server, make: Callable[..., Endpoint]):
+async def test_authorization_is_asked_each_time_and_stays_at_home(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
     tokens = iter(("first", "second", "third"))
 
     async def authorization() -> dict[str, str]:
@@ -243,13 +257,15 @@ async def test_authorization_is_asked_each_time_and_stays_at_home(server: Server
     assert [sent[2].get("authorization") for sent in server.requests] == ["Bearer first", "Bearer second", None]
 
 
-async def test_another_host_is_not_asked_at_all(server: Server, make: Callable[..., Endpoint]):
+async def test_another_host_is_not_asked_at_all(server: Server, make: Callable[..., Endpoint]) -> None:
     error = await error_of(make().ask("GET", "http://evil.example.com/realm?x=1"))
     assert isinstance(error, Invalid)
     assert "x=1" not in error.message
 
 
-async def test_messages_hold_no_secret_no_query_and_not_the_whole_body(server: Server, make: Callable[..., Endpoint]):
+async def test_messages_hold_no_secret_no_query_and_not_the_whole_body(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
     async def authorization() -> dict[str, str]:
         return {"Authorization": "Bearer s3cr3t-token"}
 
@@ -276,7 +292,7 @@ async def test_messages_hold_no_secret_no_query_and_not_the_whole_body(server: S
 )
 async def test_a_providers_words_are_found_in_each_shape(
     server: Server, make: Callable[..., Endpoint], headers: dict[str, str], body: str, said: str
-):
+) -> None:
     server.says(400, body, **headers)
     error = await error_of(make().ask("GET", "/x", operation="o"))
     assert error.message == "shopd answered o with 400" + (f": {said}" if said else "")
@@ -306,7 +322,7 @@ class FixedClock(SystemClock):
 )
 async def test_retry_after_is_read_in_all_forms_and_obeyed(
     server: Server, make: Callable[..., Endpoint], headers: dict[str, str], body: str, seconds: int
-):
+) -> None:
     server.says(429, body, **headers)
     endpoint = make(clock=FixedClock())
     first = await error_of(endpoint.ask("GET", "/x"))
@@ -317,7 +333,7 @@ async def test_retry_after_is_read_in_all_forms_and_obeyed(
     assert len(server.requests) == 1
 
 
-async def test_a_vendor_translates_first(server: Server, make: Callable[..., Endpoint]):
+async def test_a_vendor_translates_first(server: Server, make: Callable[..., Endpoint]) -> None:
     def translate(reply: Reply, operation: str) -> ReconcilerError | None:
         return AlreadyExists("there") if operation == "make" and "exists" in reply.text() else None
 
@@ -329,7 +345,9 @@ async def test_a_vendor_translates_first(server: Server, make: Callable[..., End
     assert isinstance(await error_of(endpoint.ask("POST", "/x")), Invalid)
 
 
-async def test_failures_open_the_breaker_and_nothing_more_is_asked(server: Server, make: Callable[..., Endpoint]):
+async def test_failures_open_the_breaker_and_nothing_more_is_asked(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
     server.says(503)
     endpoint = make()
     for _ in range(5):
@@ -341,7 +359,7 @@ async def test_failures_open_the_breaker_and_nothing_more_is_asked(server: Serve
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 409])
-async def test_a_4xx_never_opens_the_breaker(server: Server, make: Callable[..., Endpoint], status: int):
+async def test_a_4xx_never_opens_the_breaker(server: Server, make: Callable[..., Endpoint], status: int) -> None:
     server.says(status)
     endpoint = make()
     for _ in range(6):
@@ -351,7 +369,7 @@ async def test_a_4xx_never_opens_the_breaker(server: Server, make: Callable[...,
 
 async def test_a_500_that_the_vendor_calls_final_does_not_open_the_breaker(
     server: Server, make: Callable[..., Endpoint]
-):
+) -> None:
     server.says(500, "duplicate token id")
     endpoint = make(translate=lambda reply, _: Invalid(reply.text()))
     for _ in range(6):
@@ -359,7 +377,7 @@ async def test_a_500_that_the_vendor_calls_final_does_not_open_the_breaker(
     assert endpoint.breaker.state is State.CLOSED
 
 
-async def test_a_cancelled_probe_is_given_back(server: Server, make: Callable[..., Endpoint]):
+async def test_a_cancelled_probe_is_given_back(server: Server, make: Callable[..., Endpoint]) -> None:
     breaker = Breaker("shopd", rules=Rules(failures=1, open_for=timedelta(0), jitter=0))
     endpoint = make(breaker=breaker)
     server.says(503)
@@ -383,7 +401,7 @@ async def test_a_cancelled_probe_is_given_back(server: Server, make: Callable[..
 
 async def test_no_free_permit_in_time_is_unavailable_and_not_the_systems_fault(
     server: Server, make: Callable[..., Endpoint]
-):
+) -> None:
     arrived = asyncio.Event()
 
     async def hang(request: web.Request) -> web.StreamResponse:
@@ -402,13 +420,15 @@ async def test_no_free_permit_in_time_is_unavailable_and_not_the_systems_fault(
     await asyncio.gather(first, return_exceptions=True)
 
 
-async def test_a_hundred_requests_share_a_bound_without_one_turned_away(server: Server, make: Callable[..., Endpoint]):
+async def test_a_hundred_requests_share_a_bound_without_one_turned_away(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
     endpoint = make(bounds=Bounds(concurrency=4, permit_timeout=timedelta(seconds=20)))
     await asyncio.gather(*(endpoint.ask("GET", f"/{n}") for n in range(100)))
     assert len(server.requests) == 100
 
 
-async def test_our_own_limit_turns_away_before_the_provider_does(server: Server, make: Callable[..., Endpoint]):
+async def test_our_own_limit_turns_away_before_the_provider_does(server: Server, make: Callable[..., Endpoint]) -> None:
     endpoint = make(limiter=Limiter(2, timedelta(minutes=1), starts_full=False, name="shopd"))
     await endpoint.ask("GET", "/x")
     await endpoint.ask("GET", "/x")
@@ -417,19 +437,19 @@ async def test_our_own_limit_turns_away_before_the_provider_does(server: Server,
     assert len(server.requests) == 2
 
 
-async def test_what_is_not_json_is_some_proxys_answer(server: Server, make: Callable[..., Endpoint]):
+async def test_what_is_not_json_is_some_proxys_answer(server: Server, make: Callable[..., Endpoint]) -> None:
     server.says(200, "<html>login</html>")
     reply = await make().ask("GET", "/x")
     with pytest.raises(Unavailable, match="shopd answered 200 with something that is not JSON"):
         reply.json()
 
 
-async def test_an_answer_without_end_is_not_read_to_the_end(server: Server, make: Callable[..., Endpoint]):
+async def test_an_answer_without_end_is_not_read_to_the_end(server: Server, make: Callable[..., Endpoint]) -> None:
     server.says(200, "x" * 5000)
     assert isinstance(await error_of(make(bounds=Bounds(body=1000)).ask("GET", "/x")), Unavailable)
 
 
-async def test_every_request_is_observed_with_its_outcome(server: Server, make: Callable[..., Endpoint]):
+async def test_every_request_is_observed_with_its_outcome(server: Server, make: Callable[..., Endpoint]) -> None:
     seen: list[tuple[str, str]] = []
     endpoint = make(observe=lambda operation, outcome, _: seen.append((operation, outcome)))
     await endpoint.ask("GET", "/x", operation="find_thing")
@@ -438,7 +458,7 @@ async def test_every_request_is_observed_with_its_outcome(server: Server, make: 
     assert seen == [("find_thing", "ok"), ("GET", "NotFound")]
 
 
-async def test_a_session_is_used_again(server: Server, make: Callable[..., Endpoint]):
+async def test_a_session_is_used_again(server: Server, make: Callable[..., Endpoint]) -> None:
     peers: set[object] = set()
 
     async def remember(request: web.Request) -> web.StreamResponse:
@@ -478,27 +498,27 @@ async def read_all(endpoint: Endpoint, **given: float) -> tuple[list[bytes], Rec
 @pytest.mark.parametrize("then", [None, cut, never])
 async def test_a_stream_gives_lines_and_ends_unavailable(
     server: Server, make: Callable[..., Endpoint], then: Handler | None
-):
+) -> None:
     server.answer = streaming(b"data: a\r\nda", b"ta: b\n\n", b"rest", then=then)
     lines, error = await read_all(make(), read_timeout=0.2)
     assert lines == [b"data: a", b"data: b", b""]
     assert type(error) is Unavailable
 
 
-async def test_a_line_without_end_is_not_collected(server: Server, make: Callable[..., Endpoint]):
+async def test_a_line_without_end_is_not_collected(server: Server, make: Callable[..., Endpoint]) -> None:
     server.answer = streaming(b"x" * 3000, then=never)
     lines, error = await read_all(make(bounds=Bounds(line=1000)), read_timeout=5)
     assert lines == []
     assert "longer than 1000 bytes" in error.message
 
 
-async def test_a_refused_stream_is_an_error_as_any(server: Server, make: Callable[..., Endpoint]):
+async def test_a_refused_stream_is_an_error_as_any(server: Server, make: Callable[..., Endpoint]) -> None:
     server.says(403, '{"message": "no"}')
     _, error = await read_all(make())
     assert isinstance(error, Refused)
 
 
-async def test_a_stream_takes_no_permit(server: Server, make: Callable[..., Endpoint]):
+async def test_a_stream_takes_no_permit(server: Server, make: Callable[..., Endpoint]) -> None:
     server.answer = streaming(b"a\n", then=never)
     endpoint = make(bounds=Bounds(concurrency=1, permit_timeout=timedelta(0)))
     async with endpoint.stream("/events") as lines:

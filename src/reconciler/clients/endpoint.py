@@ -1,13 +1,14 @@
 """The only HTTP client: one pooled session per outside system and credential.
 
 The order of a request: breaker and Retry-After are asked (nothing is taken), authorization, a permit, a place in the
-limiter's window, the breaker's admission, and then one attempt within the time budget. No redirect is followed, nothing
-is tried twice: the next look is the retry.
+limiter's window, the breaker's admission, and then one attempt within the time budget. No redirect is followed. No
+change is sent twice: the next look is the retry. (A read is sent again, once, by aiohttp when its pooled connection
+turns out to be closed.)
 
 Permits: DESIGN rule 11 says that a look gets its permit without waiting. A wait of at most `permit_timeout` (default
-1 s, first come first served) is allowed all the same: with instant systems and 100 deployments in flight a bound of 32 is
-touched for milliseconds, and a look that turned away there would only come back. A system that hangs costs a look no
-more than that second, and its breaker opens soon.
+1 s, first come first served) is allowed all the same: with instant systems and 100 deployments in flight a bound of 32
+is touched for milliseconds, and a look that turned away there would only come back. A system that hangs costs a look
+no more than that second, and its breaker opens soon.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from ssl import SSLContext
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -163,7 +163,7 @@ class Endpoint:
             self._session = None
 
     async def _attempt(self, asked: Asked, request: "_Request", seconds: float) -> Reply:
-        sending = SimpleNamespace(was_sent=False)
+        sending = _Sending(asked.is_change)
         try:
             async with (
                 asyncio.timeout(seconds),
@@ -215,7 +215,7 @@ class Endpoint:
     ) -> aiohttp.ClientResponse:
         patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=read_timeout)
         request = self._open().get(
-            url, headers=headers, allow_redirects=False, timeout=patience, trace_request_ctx=SimpleNamespace()
+            url, headers=headers, allow_redirects=False, timeout=patience, trace_request_ctx=_Sending(is_change=False)
         )
         try:
             answer = await stack.enter_async_context(request)
@@ -306,8 +306,20 @@ class Endpoint:
                 self._observe(operation, outcome, self.clock.monotonic() - started)
 
 
+@dataclass(slots=True)
+class _Sending:
+    """How far a request came."""
+
+    is_change: bool
+    was_sent: bool = False
+
+
 async def _mark_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
-    context.trace_request_ctx.was_sent = True
+    """Note that a request is about to be written; keep aiohttp from sending a PUT or DELETE again."""
+    sending: _Sending = context.trace_request_ctx
+    if sending.was_sent and sending.is_change:
+        raise aiohttp.ClientConnectionError("a change is not sent twice")
+    sending.was_sent = True
 
 
 def _lower_joined(answer: aiohttp.ClientResponse) -> dict[str, str]:
