@@ -48,6 +48,7 @@ class Nudge:
         system: the outside system that is changed.
         settle: seconds until a search surely finds what was asked for (quiet period, read lag).
         before: what was there, for the audit.
+        is_repeatable: doing it twice under the same identity is the same as doing it once (a PUT, a guarded write).
     """
 
     identity: str
@@ -56,6 +57,7 @@ class Nudge:
     system: str = ""
     settle: float = 0.0
     before: str = ""
+    is_repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

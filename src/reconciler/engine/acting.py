@@ -1,0 +1,83 @@
+"""The only place where something is changed outside: claimed nudges, side by side, each audited before and after."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from reconciler.domain.answers import Answer, Facts, Nudge
+from reconciler.domain.clock import Clock
+from reconciler.domain.errors import Conflict, OutcomeUnknown, ReconcilerError
+from reconciler.domain.resources import Claim, Settled, Step
+from reconciler.engine.answering import answer_for
+from reconciler.engine.patience import Patience
+
+K = TypeVar("K")
+
+
+class Audit(Protocol):
+    """Writes two lines for each change outside."""
+
+    def intended(self, subject: str, nudge: Nudge, claim: Claim) -> None:
+        """Write what is about to be done."""
+        ...
+
+    def outcome(self, subject: str, nudge: Nudge, claim: Claim, result: str, facts: Facts) -> None:
+        """Write how it ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """How an act ended: what came back, or the answer that its error means."""
+
+    settled: Settled
+    facts: Facts
+    answer: Answer | None = None
+    is_conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Does claimed nudges."""
+
+    clock: Clock
+    audit: Audit
+    patience: Patience
+
+    async def act_all(
+        self, subject: str, nudges: Mapping[K, Nudge], steps: Mapping[K, Step], stored_at: float
+    ) -> dict[K, Acted]:
+        """Do all nudges side by side.
+
+        Args:
+            subject: whose nudges they are, for the audit.
+            nudges: what to do, by step.
+            steps: the steps with the stored claims.
+            stored_at: monotonic seconds just before the claims were written.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                key: group.create_task(self._act(subject, nudge, steps[key], stored_at))
+                for key, nudge in nudges.items()
+            }
+        return {key: task.result() for key, task in tasks.items()}
+
+    async def _act(self, subject: str, nudge: Nudge, step: Step, stored_at: float) -> Acted:
+        claim = step.claim
+        assert claim is not None  # noqa: S101 - the engine stores a claim before it acts
+        if self.clock.monotonic() - stored_at > self.patience.send.total_seconds():
+            return Acted(Settled.NOT_SENT, {})
+        self.audit.intended(subject, nudge, claim)
+        try:
+            facts = await nudge.act()
+        except Conflict as error:
+            self.audit.outcome(subject, nudge, claim, f"Conflict: {error.message}", {})
+            return Acted(Settled.NOT_SENT, {}, is_conflict=True)
+        except ReconcilerError as error:
+            self.audit.outcome(subject, nudge, claim, f"{type(error).__name__}: {error.message}", {})
+            how = Settled.UNKNOWN if isinstance(error, OutcomeUnknown) else Settled.NOT_SENT
+            answer = answer_for(error, step, self.clock.now(), self.patience, nudge.identity)
+            return Acted(how, {}, answer)
+        self.audit.outcome(subject, nudge, claim, "Done", facts)
+        return Acted(Settled.DONE, facts)

@@ -1,0 +1,54 @@
+"""Errors turned into answers, in this one place."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+
+from reconciler.domain.answers import Answer, Failed, Waiting
+from reconciler.domain.errors import (
+    AlreadyExists,
+    Busy,
+    Conflict,
+    Invalid,
+    Missing,
+    NotFound,
+    ReconcilerError,
+    Refused,
+    Unavailable,
+)
+from reconciler.domain.resources import Step, StepState
+from reconciler.engine.patience import Patience
+
+
+def answer_for(error: ReconcilerError, step: Step, now: datetime, patience: Patience, salt: str = "") -> Answer:
+    """Say what an expected error means for a step. A Conflict is not one: it ends the pass and rises."""
+    since = step.waiting_since if step.state is StepState.WAITING else None
+    match error:
+        case Unavailable(retry_after=retry_after):
+            until = now + retry_after if retry_after is not None else patience.next_look(since, now, salt)
+            what = f"{error.system or 'a system'} to answer: {error.message}"
+            return Waiting(what, until, reason=type(error).__name__, system=error.system)
+        case Busy():
+            until = patience.next_look(since, now, salt)
+            return Waiting(error.message, until, reason="Busy", system=error.system)
+        case AlreadyExists():
+            return Waiting(f"a second look: {error.message}", patience.next_look(since, now, salt), system=error.system)
+        case Refused():
+            remedy = "check the credentials and rights; it is looked at again every 5 minutes"
+            until = now + patience.person
+            return Waiting(error.message, until, remedy=remedy, reason="Refused", system=error.system)
+        case Missing():
+            return Waiting(error.message, now + patience.person, reason="Missing", remedy="create what is named")
+        case Invalid() | NotFound():
+            return Failed(type(error).__name__, error.message)
+        case _:
+            raise error
+
+
+async def answer_of(looking: Awaitable[Answer], step: Step, now: datetime, patience: Patience, salt: str) -> Answer:
+    """Await a look and return its answer, or the answer that its error means. Conflicts and bugs rise."""
+    try:
+        return await looking
+    except Conflict:
+        raise
+    except ReconcilerError as error:
+        return answer_for(error, step, now, patience, salt)

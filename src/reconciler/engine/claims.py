@@ -1,0 +1,46 @@
+"""When a nudge may be acted on: the rules that let a kill anywhere lose nothing and double nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.domain.answers import Nudge, Waiting
+from reconciler.domain.resources import Claim, Settled, Step
+from reconciler.engine.patience import Incarnation, Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The nudge must wait; `claim` is what is to be stored meanwhile."""
+
+    waiting: Waiting
+    claim: Claim
+
+
+def claim_or_hold(step: Step, nudge: Nudge, now: datetime, me: Incarnation, patience: Patience) -> Claim | Held:
+    """Decide on a nudge, which says that a complete search found nothing under its identity.
+
+    A first claim, a claim of which nothing was sent and an act that may be repeated are claimed at once. Any other
+    claim may have had its effect unseen: absence is believed only after two searches, the first when the act must have
+    become visible, the second `between_searches` later.
+    """
+    claim = step.claim
+    if claim is None or claim.key != nudge.identity or claim.settled is Settled.NOT_SENT or nudge.is_repeatable:
+        return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
+    visible_at = claim.at + patience.request + patience.send + timedelta(seconds=nudge.settle)
+    if now < visible_at:
+        return _held(claim, nudge, visible_at)
+    if claim.absent_since is None:
+        return _held(claim.model_copy(update={"absent_since": now}), nudge, now + patience.between_searches)
+    if now < claim.absent_since + patience.between_searches:
+        return _held(claim, nudge, claim.absent_since + patience.between_searches)
+    return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
+
+
+def _held(claim: Claim, nudge: Nudge, until: datetime) -> Held:
+    waiting = Waiting(
+        f"proof that an earlier attempt to {nudge.what} had no effect",
+        until,
+        reason="OutcomeUnknown",
+        system=nudge.system,
+    )
+    return Held(waiting, claim)

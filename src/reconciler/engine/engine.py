@@ -1,0 +1,123 @@
+"""One pass over one subject, told in words: look, decide, store the claims, act, look on, store what came back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from reconciler.domain.answers import Answer, Done, Failed, Nudge, Waiting
+from reconciler.domain.clock import Clock
+from reconciler.domain.errors import Conflict
+from reconciler.domain.resources import Settled, Step
+from reconciler.engine.acting import Acted, Actor
+from reconciler.engine.claims import Held, claim_or_hold
+from reconciler.engine.folding import claimed, fold, settled
+from reconciler.engine.patience import Incarnation, Patience
+
+K = TypeVar("K")
+S = TypeVar("S", bound=Step)
+_MOST_ROUNDS = 32
+
+
+class Work(Protocol[K, S]):
+    """A subject with steps: a deployment, an environment, a set-up.
+
+    The engine holds no state of its own; all of it is in the steps, and those are in the resource's status.
+    """
+
+    @property
+    def subject(self) -> str:
+        """Whose work it is, for logs and audit."""
+        ...
+
+    def steps(self) -> Mapping[K, S]:
+        """Return all steps as they are stored."""
+        ...
+
+    async def look(self, steps: Mapping[K, S]) -> Mapping[K, Answer]:
+        """Return the answers of all steps that may go now."""
+        ...
+
+    async def store(self, steps: Mapping[K, S]) -> None:
+        """Write the steps in one guarded write, if anything changed. Raises Conflict when somebody wrote first."""
+        ...
+
+    async def reread(self) -> Mapping[K, S]:
+        """Read the subject again from the API server and return its steps."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Carries out one pass. Nothing is changed outside without a stored claim."""
+
+    me: Incarnation
+    clock: Clock
+    actor: Actor
+    patience: Patience
+    most_attempts: int = 5
+
+    async def carry_out(self, work: Work[K, S]) -> None:
+        """Look and act until there is nothing to do now. Raises Conflict when the subject changed meanwhile."""
+        steps = dict(work.steps())
+        acted: dict[K, Acted] = {}
+        for _ in range(_MOST_ROUNDS):
+            answers = await work.look(steps)
+            steps, nudges = self._decide(steps, answers)
+            stored_at = self.clock.monotonic()
+            await self._store(work, steps, acted)
+            if not nudges:
+                return
+            acted = await self.actor.act_all(work.subject, nudges, steps, stored_at)
+            steps = self._with_outcomes(steps, acted)
+            if any(one.answer is not None or one.is_conflict for one in acted.values()):
+                break
+        await self._store(work, steps, acted)
+        if any(one.is_conflict for one in acted.values()):
+            raise Conflict("somebody else changed it first")
+
+    def _decide(self, steps: Mapping[K, S], answers: Mapping[K, Answer]) -> tuple[dict[K, S], dict[K, Nudge]]:
+        decided, nudges, now = dict(steps), dict[K, Nudge](), self.clock.now()
+        for key, answer in answers.items():
+            step = steps[key]
+            match answer:
+                case Done() | Waiting() | Failed():
+                    decided[key] = fold(step, answer, now, self.most_attempts)
+                case Nudge():
+                    match claim_or_hold(step, answer, now, self.me, self.patience):
+                        case Held(waiting=waiting, claim=claim):
+                            decided[key] = fold(step.model_copy(update={"claim": claim}), waiting, now, 0)
+                        case claim:
+                            decided[key] = claimed(step, claim, answer.what, now)
+                            nudges[key] = answer
+        return decided, nudges
+
+    def _with_outcomes(self, steps: Mapping[K, S], acted: Mapping[K, Acted]) -> dict[K, S]:
+        after, now = dict(steps), self.clock.now()
+        for key, one in acted.items():
+            step = settled(steps[key], one.settled, one.facts)
+            match one.answer:
+                case Done() | Waiting() | Failed() as answer:
+                    after[key] = fold(step, answer, now, self.most_attempts)
+                case _:
+                    after[key] = step
+        return after
+
+    async def _store(self, work: Work[K, S], steps: Mapping[K, S], acted: Mapping[K, Acted]) -> None:
+        """Store the steps; when somebody wrote first, store at least what came back from the acts, then say so."""
+        try:
+            await work.store(steps)
+        except Conflict:
+            if acted:
+                fresh = dict(await work.reread())
+                ours = {key: _outcome_onto(fresh[key], steps[key]) for key in acted if key in fresh}
+                await work.store({**fresh, **ours})
+            raise
+
+
+def _outcome_onto(fresh: S, ours: S) -> S:
+    """Put the end of our act on a step that was read again, if it still carries our claim."""
+    if fresh.claim is None or ours.claim is None or fresh.claim.at != ours.claim.at or ours.state.is_end:
+        return fresh
+    return settled(fresh, ours.claim.settled or Settled.UNKNOWN, ours.facts).model_copy(
+        update={"external_id": ours.external_id, "url": ours.url}
+    )

@@ -1,0 +1,101 @@
+"""A step and an answer make the next state of the step. Pure."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from reconciler.domain.answers import Done, Facts, Failed, Waiting
+from reconciler.domain.resources import Claim, Settled, Step, StepState
+
+S = TypeVar("S", bound=Step)
+_FIELDS = {"externalId": "external_id", "url": "url", "message": "message"}
+_LONGEST = {"external_id": 256, "url": 1024, "message": 256}
+_LONGEST_FACT = 512
+
+
+def fold(step: S, answer: Done | Waiting | Failed, now: datetime, most_attempts: int) -> S:
+    """Return the step after an answer."""
+    match answer:
+        case Done(facts=facts, message=message):
+            return _changed(step, facts, **_end(StepState.DONE, step, now), message=message)
+        case Waiting():
+            return _waiting(step, answer, now)
+        case Failed(again=True) if step.attempt < most_attempts:
+            return _next_attempt(step, answer, now)
+        case Failed(reason=reason, message=message, facts=facts):
+            return _changed(step, facts, **_end(StepState.FAILED, step, now), reason=reason, message=message)
+
+
+def claimed(step: S, claim: Claim, what: str, now: datetime) -> S:
+    """Return the step with a claim that is about to be stored and acted on."""
+    return _changed(
+        step,
+        {},
+        **_quiet(),
+        state=StepState.RUNNING,
+        started_at=step.started_at or now,
+        claim=claim,
+        message=what,
+        reason="",
+    )
+
+
+def settled(step: S, how: Settled, facts: Facts) -> S:
+    """Return the step with the end of its act, as its maker saw it."""
+    if step.claim is None:
+        return step
+    return _changed(step, facts, claim=step.claim.model_copy(update={"settled": how}))
+
+
+def _waiting(step: S, answer: Waiting, now: datetime) -> S:
+    is_same = step.state is StepState.WAITING and step.reason == answer.reason
+    return _changed(
+        step,
+        answer.facts,
+        state=StepState.WAITING,
+        started_at=step.started_at or now,
+        reason=answer.reason,
+        waiting_for=answer.what,
+        waiting_since=step.waiting_since if is_same else now,
+        remedy=answer.remedy,
+        system=answer.system,
+        next_look_at=answer.until,
+        message="",
+    )
+
+
+def _next_attempt(step: S, answer: Failed, now: datetime) -> S:
+    return _changed(
+        step,
+        {},
+        **_quiet(),
+        state=StepState.RUNNING,
+        attempt=step.attempt + 1,
+        claim=None,
+        external_id="",
+        url="",
+        facts={},
+        next_look_at=now,
+        reason=answer.reason,
+        message=f"attempt {step.attempt} ended: {answer.message}",
+    )
+
+
+def _end(state: StepState, step: Step, now: datetime) -> dict[str, Any]:
+    return {**_quiet(), "state": state, "started_at": step.started_at or now, "finished_at": now, "reason": ""}
+
+
+def _quiet() -> dict[str, Any]:
+    return {"waiting_for": "", "waiting_since": None, "remedy": "", "system": "", "next_look_at": None}
+
+
+def _changed(step: S, found: Facts, **changes: Any) -> S:
+    facts = dict(changes.pop("facts", step.facts))
+    for name, value in found.items():
+        if name in _FIELDS:
+            changes[_FIELDS[name]] = value
+        else:
+            facts[name] = value[:_LONGEST_FACT]
+    for name, longest in _LONGEST.items() | {("waiting_for", 256), ("remedy", 256), ("reason", 64)}:
+        if isinstance(changes.get(name), str):
+            changes[name] = changes[name][:longest]
+    return step.model_copy(update={**changes, "facts": facts})
