@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -41,14 +41,46 @@ GitUrl = Annotated[
     StringConstraints(
         min_length=1,
         max_length=1024,
-        pattern=r"^(https?://[^/@\s]+/[^\s]*|ssh://([a-z_][a-z0-9_-]*@)?[^/@:\s]+[^\s]*|[a-z_][a-z0-9_-]*@[^/@:\s]+:[^\s]+)$",
+        pattern=r"^(https?://[^/@\s]+/[^\s]*|ssh://([a-z_][a-z0-9_-]*@)?[^/@:\s]+(:[0-9]+)?/[^\s]*|[a-z_][a-z0-9_-]*@[^/@:\s]+:[^\s]+)$",
     ),
 ]
 """A git address: https without user information, or ssh with at most a user name."""
+GitPrefix = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=1024,
+        pattern=r"^(https?://[^/@\s]+(/[^\s]*)?|ssh://([a-z_][a-z0-9_-]*@)?[^/@:\s]+(:[0-9]+)?(/[^\s]*)?|[a-z_][a-z0-9_-]*@[^/@:\s]+:[^\s]*)$",
+    ),
+]
+"""How git addresses start: the same forms as GitUrl, the path may be cut after any segment."""
+RepositoryUrl = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=1024,
+        pattern=r"^((https?|oci)://[^/@\s]+(/[^\s]*)?|ssh://([a-z_][a-z0-9_-]*@)?[^/@:\s]+(:[0-9]+)?/[^\s]*|[a-z_][a-z0-9_-]*@[^/@:\s]+:[^\s]+|[^/@:\s]+(:[0-9]+)?/[^@\s]*)$",
+    ),
+]
+"""Where manifests or charts are: a git address, a chart repository, or an OCI registry without a scheme."""
+Template = Annotated[
+    str,
+    StringConstraints(max_length=256, pattern=r"^([^{}]|\{(project|environment|component|revision)\})*$"),
+]
+"""A text in which {project}, {environment}, {component} and {revision} stand for what they say; no other braces."""
 Message = Annotated[str, StringConstraints(max_length=256)]
 Word = Annotated[str, StringConstraints(max_length=256)]
 Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$", max_length=64)]
 """A full commit id, SHA-1 or SHA-256."""
+
+
+def keyed_by(*names: str) -> dict[str, Any]:
+    """Say for a list's schema that its items are known by these fields: none may come twice."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(names)}
+
+
+UNIQUE: dict[str, Any] = {"x-kubernetes-list-type": "set"}
+"""Say for a list's schema that no item may come twice."""
 
 
 def parse_duration(text: Any) -> Any:
@@ -153,7 +185,7 @@ class Status(Model):
     """What every status has."""
 
     observed_generation: int = 0
-    conditions: list[Condition] = Field(default=[], max_length=16)
+    conditions: list[Condition] = Field(default=[], max_length=16, json_schema_extra=keyed_by("type"))
     inventory: list[InventoryItem] = Field(default=[], max_length=128)
     handled: dict[str, Annotated[str, StringConstraints(max_length=256)]] = Field(
         default={}, max_length=8, description="Tokens of the annotations that were handled, by annotation."
@@ -208,6 +240,17 @@ class Column:
     priority: int = 0
 
 
+class Rule(NamedTuple):
+    """What must hold within one object, in CEL over the whole object; `field` is the path a violation is shown at.
+
+    A rule that speaks of `oldSelf` is checked at changes only.
+    """
+
+    cel: str
+    message: str
+    field: str = ""
+
+
 class Resource:
     """Base of the kinds: `read` makes one from a body; `body` is kept for the next guarded write.
 
@@ -220,8 +263,7 @@ class Resource:
     spec_model: ClassVar[type[Model]]
     status_model: ClassVar[type[Status]]
     columns: ClassVar[tuple[Column, ...]]
-    rules: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """CEL over the whole object: (rule, message)."""
+    rules: ClassVar[tuple[Rule, ...]] = ()
     description: ClassVar[str] = ""
 
     def __init__(self, body: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from reconciler.domain.resources.common import (
+    UNIQUE,
     Column,
     Duration,
     Message,
@@ -14,10 +15,13 @@ from reconciler.domain.resources.common import (
     Name,
     Resource,
     Revision,
+    Rule,
     Status,
     Url,
     Word,
+    keyed_by,
 )
+from reconciler.domain.resources.parameters import Parameters
 from reconciler.domain.resources.step import Step
 
 OperationId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -62,9 +66,11 @@ class DeploymentRecordSpec(Model):
     operation_id: OperationId | None = Field(default=None, description="Default: the resource's name.")
     project_ref: Name
     environment: Name
-    components: list[Name] = Field(default=[], max_length=20, description="Default: all of the project.")
+    components: list[Name] = Field(
+        default=[], max_length=20, json_schema_extra=UNIQUE, description="Default: all of the project."
+    )
     revision: Revision
-    parameters: dict[str, Annotated[str, StringConstraints(max_length=1024)]] = Field(default={}, max_length=32)
+    parameters: Parameters = Field(default={}, description="Added to the builds' own.")
     ttl: Duration | None = None
     requested_at: Moment | None = Field(default=None, description="Precedence; default: the creation time.")
     requested_by: Word = ""
@@ -97,8 +103,8 @@ class DeploymentRecordStatus(Status):
     phase: Phase = Phase.PENDING
     reason: Annotated[str, StringConstraints(max_length=64)] = ""
     message: Annotated[str, StringConstraints(max_length=512)] = ""
-    stages: list[StageStatus] = Field(default=[], max_length=128)
-    artifacts: list[Artifact] = Field(default=[], max_length=20)
+    stages: list[StageStatus] = Field(default=[], max_length=128, json_schema_extra=keyed_by("name", "component"))
+    artifacts: list[Artifact] = Field(default=[], max_length=20, json_schema_extra=keyed_by("component"))
     epoch: int = 0
     sequence: int = 0
     announced: int = 0
@@ -108,6 +114,15 @@ class DeploymentRecordStatus(Status):
     next_look_at: Moment | None = None
     waiting_for: Message = ""
     progress: int = 0
+
+
+def _immutable(field: str) -> Rule:
+    return Rule(
+        f"has(self.spec.{field}) == has(oldSelf.spec.{field}) && "
+        f"(!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})",
+        f"{field} is immutable: ask for another operation",
+        f".spec.{field}",
+    )
 
 
 class DeploymentRecord(Resource):
@@ -130,20 +145,13 @@ class DeploymentRecord(Resource):
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
     rules = (
-        (
-            (
-                "has(self.spec.operationId) == has(oldSelf.spec.operationId) && "
-                "(!has(self.spec.operationId) || self.spec.operationId == oldSelf.spec.operationId)"
-            ),
-            "operationId is immutable",
-        ),
-        (
-            (
-                "self.spec.revision == oldSelf.spec.revision && self.spec.projectRef == oldSelf.spec.projectRef && "
-                "self.spec.environment == oldSelf.spec.environment"
-            ),
-            "projectRef, environment and revision are immutable",
-        ),
+        _immutable("operationId"),
+        _immutable("projectRef"),
+        _immutable("environment"),
+        _immutable("components"),
+        _immutable("revision"),
+        _immutable("parameters"),
+        _immutable("requestedAt"),
     )
 
     def __init__(self, body: dict[str, Any]) -> None:

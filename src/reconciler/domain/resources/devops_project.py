@@ -15,14 +15,22 @@ from reconciler.domain.resources.common import (
     Name,
     Reference,
     Resource,
+    Rule,
     Status,
     Url,
     Word,
+    keyed_by,
 )
 from reconciler.domain.resources.environment import EnvironmentTemplate
 from reconciler.domain.resources.step import SetupStep
 
-RelativePath = Annotated[str, StringConstraints(max_length=256, pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._/ -]*$")]
+RelativePath = Annotated[
+    str,
+    StringConstraints(
+        max_length=256, pattern=r"^(\.|\.?[A-Za-z0-9_-][A-Za-z0-9._ -]*)(/\.?[A-Za-z0-9_-][A-Za-z0-9._ -]*)*/?$"
+    ),
+]
+"""A path within the repository; no segment is `..`."""
 
 
 class DeletionPolicy(StrEnum):
@@ -104,8 +112,8 @@ class DevOpsProjectSpec(Model):
     display_name: Annotated[str, StringConstraints(max_length=128)] = ""
     git: Git
     registry: RegistryChoice = RegistryChoice()
-    components: list[Component] = Field(min_length=1, max_length=20)
-    environments: list[DeclaredEnvironment] = Field(default=[], max_length=50)
+    components: list[Component] = Field(min_length=1, max_length=20, json_schema_extra=keyed_by("name"))
+    environments: list[DeclaredEnvironment] = Field(default=[], max_length=50, json_schema_extra=keyed_by("name"))
     preview: Preview | None = None
     dns: DnsChoice = DnsChoice()
     jenkins_ref: Reference | None = Field(default=None, description="JenkinsSettings; default: made by the project.")
@@ -133,7 +141,7 @@ class OperationEnd(Model):
 class DevOpsProjectStatus(Status):
     """How far the project is set up."""
 
-    steps: list[SetupStep] = Field(default=[], max_length=8)
+    steps: list[SetupStep] = Field(default=[], max_length=8, json_schema_extra=keyed_by("name"))
     operations: list[OperationEnd] = Field(default=[], max_length=20)
     operations_cut: int = 0
     environments: int = 0
@@ -158,9 +166,10 @@ class DevOpsProject(Resource):
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
     rules = (
-        (
+        Rule(
             "self.metadata.name.size() <= 20 && self.metadata.name.matches('^[a-z0-9]([a-z0-9]|-[a-z0-9])*$')",
             "a project's name is 1 to 20 characters, a DNS label without --",
+            ".metadata.name",
         ),
     )
 

@@ -16,9 +16,11 @@ from reconciler.domain.resources.common import (
     Name,
     Resource,
     ResourceName,
+    Rule,
     Status,
     Url,
     Word,
+    keyed_by,
 )
 from reconciler.domain.resources.step import SetupStep
 
@@ -110,7 +112,7 @@ class Hold(Model):
 class EnvironmentStatus(Status):
     """The slot and what is current."""
 
-    steps: list[SetupStep] = Field(default=[], max_length=64)
+    steps: list[SetupStep] = Field(default=[], max_length=64, json_schema_extra=keyed_by("name"))
     phase: EnvironmentPhase = EnvironmentPhase.IDLE
     holder: Holder | None = None
     epoch: int = Field(default=0, description="Rises with each holder; written on what the holder changes.")
@@ -141,14 +143,15 @@ class Environment(Resource):
         Column("Phase", ".status.phase"),
         Column("Holder", ".status.holder.record"),
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
-        Column("Expires", ".status.expiresAt", "date"),
+        Column("Expires", ".status.expiresAt"),
         Column("Addresses", ".status.addresses", priority=1),
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
     rules = (
-        (
+        Rule(
             "self.metadata.name == self.spec.projectRef + '--' + self.spec.name",
             "the name must be <projectRef>--<name> of the spec",
+            ".metadata.name",
         ),
     )
 

@@ -8,19 +8,26 @@ from pydantic import Field, StringConstraints
 
 from reconciler.domain.outside.applications import ImageStrategy
 from reconciler.domain.resources.common import (
+    UNIQUE,
     Column,
     Domain,
     Duration,
+    GitPrefix,
     Model,
     Moment,
     Name,
+    RepositoryUrl,
     Resource,
+    Rule,
     SecretReference,
     Status,
+    Template,
     Url,
     WebUrl,
     Word,
+    keyed_by,
 )
+from reconciler.domain.resources.parameters import Parameters
 from reconciler.domain.resources.step import SetupStep
 
 FolderPath = Annotated[
@@ -31,16 +38,17 @@ _READY = (
     Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
     Column("Age", ".metadata.creationTimestamp", "date"),
 )
-_ENDPOINT_NEEDS_CREDENTIALS = (
+_ENDPOINT_NEEDS_CREDENTIALS = Rule(
     "!has(self.spec.endpoint) || has(self.spec.credentialsRef)",
     "a resource that names an endpoint names its credentials: set credentialsRef",
+    ".spec.credentialsRef",
 )
 
 
 class SettingsStatus(Status):
     """How the system behind the settings stands."""
 
-    steps: list[SetupStep] = Field(default=[], max_length=64)
+    steps: list[SetupStep] = Field(default=[], max_length=64, json_schema_extra=keyed_by("name"))
     version: Word = ""
     detail: Annotated[str, StringConstraints(max_length=512)] = ""
     checked_at: Moment | None = None
@@ -65,7 +73,7 @@ class JenkinsSettingsSpec(Model):
         default=None, description="Default: the project's name."
     )
     pipeline: Pipeline = Pipeline()
-    parameters: dict[str, Annotated[str, StringConstraints(max_length=1024)]] = Field(default={}, max_length=32)
+    parameters: Parameters = Field(default={}, description="Given to every build.")
     poll_interval: Duration = timedelta(seconds=300)
     credentials_ref: SecretReference | None = None
 
@@ -96,26 +104,26 @@ class JenkinsSettings(Resource):
 class Source(Model):
     """Where manifests come from; template words {project} {environment} {component} {revision} in `path` and values."""
 
-    repo_url: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, alias="repoURL", description="Default: the project's git url."
-    )
-    path: Annotated[str, StringConstraints(max_length=1024)] = "deploy/{environment}/{component}"
-    chart: Annotated[str, StringConstraints(max_length=256)] | None = None
-    target_revision: Annotated[str, StringConstraints(max_length=256)] = "HEAD"
+    repo_url: RepositoryUrl | None = Field(default=None, alias="repoURL", description="Default: the project's git url.")
+    path: Template = "deploy/{environment}/{component}"
+    chart: Template | None = Field(default=None, description="A chart's name, where repoURL is a chart repository.")
+    target_revision: Template = Field(default="HEAD", description="A branch, a tag, a commit or a chart's version.")
 
 
 class HelmImage(Model):
     """Names of the Helm values that take the image."""
 
-    repository_parameter: Annotated[str, StringConstraints(max_length=256)] = "image.repository"
-    tag_parameter: Annotated[str, StringConstraints(max_length=256)] = "image.tag"
-    digest_parameter: Annotated[str, StringConstraints(max_length=256)] | None = None
+    repository_parameter: Template = "image.repository"
+    tag_parameter: Template = "image.tag"
+    digest_parameter: Template | None = Field(
+        default=None, description="Takes the digest; without it the tag becomes `<tag>@<digest>`."
+    )
 
 
 class KustomizeImage(Model):
     """Name of the image in the kustomization."""
 
-    name: Annotated[str, StringConstraints(max_length=256)] = "{component}"
+    name: Template = "{component}"
 
 
 class ImageChoice(Model):
@@ -133,7 +141,7 @@ class SyncPolicy(Model):
     prune: bool = True
     self_heal: bool = False
     sync_options: list[Annotated[str, StringConstraints(max_length=128)]] = Field(
-        default=["CreateNamespace=true"], max_length=16
+        default=["CreateNamespace=true"], max_length=16, json_schema_extra=UNIQUE, description="As Argo CD has them."
     )
 
 
@@ -207,7 +215,9 @@ class ContainerRegistry(Resource):
     )
     rules = (
         _ENDPOINT_NEEDS_CREDENTIALS,
-        ("self.spec.provider != 'OCI' || has(self.spec.endpoint)", "provider OCI needs an endpoint"),
+        Rule(
+            "self.spec.provider != 'OCI' || has(self.spec.endpoint)", "provider OCI needs an endpoint", ".spec.endpoint"
+        ),
     )
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -219,7 +229,7 @@ class ContainerRegistry(Resource):
 class GitCredentialSpec(Model):
     """One login for git addresses that start alike: scheme and host exactly, the path by whole segments."""
 
-    url_prefix: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    url_prefix: GitPrefix
     secret_ref: SecretReference
 
 
@@ -234,9 +244,10 @@ class GitCredential(Resource):
     description = "One place for git credentials, handed to Jenkins and Argo CD."
     columns = (Column("Prefix", ".spec.urlPrefix"), Column("Secret", ".spec.secretRef.name"), *_READY)
     rules = (
-        (
-            "!self.spec.urlPrefix.matches('^https?://[^/]*@')",
+        Rule(
+            "!self.spec.urlPrefix.matches('^https?://[^/]*@') && !self.spec.urlPrefix.matches('^ssh://[^/@]*:[^/]*@')",
             "no user information in a URL; name a Secret in secretRef",
+            ".spec.urlPrefix",
         ),
     )
 
