@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.domain.names import GROUP, VERSION
 from reconciler.domain.resources import KINDS
-from reconciler.domain.resources.common import Column, Resource, Rule
+from reconciler.domain.resources.common import Column, Model, Resource, Rule
 
 Schema = dict[str, Any]
 
@@ -90,14 +90,20 @@ def root_schema(kind: type[Resource]) -> Schema:
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            "spec": structural(kind.spec_model.model_json_schema(by_alias=True), "spec"),
-            "status": structural(kind.status_model.model_json_schema(by_alias=True), "status", keep_defaults=False),
+            # The name is said here so that rules may point at it.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
+            "spec": structural(_json_schema(kind.spec_model), "spec"),
+            "status": structural(_json_schema(kind.status_model), "status", keep_defaults=False),
         },
     }
     if kind.rules:
         schema["x-kubernetes-validations"] = [_validation(rule) for rule in kind.rules]
     return schema
+
+
+def _json_schema(model: type[Model]) -> Schema:
+    # Only as serialized do defaults stand in our own form (`5m`, not `PT5M`).
+    return model.model_json_schema(by_alias=True, mode="serialization")
 
 
 def _validation(rule: Rule) -> Schema:

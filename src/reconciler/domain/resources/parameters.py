@@ -10,7 +10,6 @@ _CONFIDENTIAL = (
     r"(?i)(passw|passphrase|pwd|secret|token|credential|private.?key|access.?key|api.?key)|(^|[._-])key($|[._-])"
 )
 _NAMES_A_SECRET = re.compile(_CONFIDENTIAL)
-_NAMES_A_SECRET = re.compile(_CONFIDENTIAL)
 _LENGTH_RULE = f"a parameter's name is 1 to {LONGEST_NAME} characters"
 _SECRET_RULE = "a parameter must not be named like a secret: give it to the build server's own credentials"  # noqa: S105 - words
 
