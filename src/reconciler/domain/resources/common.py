@@ -143,13 +143,13 @@ class Model(BaseModel):
 class Reference(Model):
     """A resource in the same namespace."""
 
-    name: ResourceName
+    name: ResourceName = Field(description="Its name.")
 
 
 class SecretReference(Model):
     """A Secret in the same namespace."""
 
-    name: ResourceName
+    name: ResourceName = Field(description="Its name.")
 
 
 class Condition(Model):

@@ -64,19 +64,24 @@ class DeploymentRecordSpec(Model):
     """What is asked for; nothing of it changes but `cancel`."""
 
     operation_id: OperationId | None = Field(default=None, description="Default: the resource's name.")
-    project_ref: Name
-    environment: Name
+    project_ref: Name = Field(description="The project; it may still be missing for a while.")
+    environment: Name = Field(description="The environment's name within the project.")
     components: list[Name] = Field(
         default=[], max_length=20, json_schema_extra=UNIQUE, description="Default: all of the project."
     )
-    revision: Revision
+    revision: Revision = Field(description="A full commit id.")
     parameters: Parameters = Field(default={}, description="Added to the builds' own.")
-    ttl: Duration | None = None
+    ttl: Duration | None = Field(
+        default=None,
+        description="Lifetime of the environment from the end of this deployment; default: the environment's.",
+    )
     requested_at: Moment | None = Field(default=None, description="Precedence; default: the creation time.")
-    requested_by: Word = ""
+    requested_by: Word = Field(default="", description="Who asked.")
     force: bool = Field(default=False, description="Deploy even when something newer is current.")
-    cancel: bool = False
-    traceparent: Annotated[str, StringConstraints(max_length=128)] = ""
+    cancel: bool = Field(default=False, description="Stop it; what was already changed outside is put back.")
+    traceparent: Annotated[str, StringConstraints(max_length=128)] = Field(
+        default="", description="The trace it belongs to (W3C)."
+    )
 
 
 class StageStatus(Step):

@@ -51,8 +51,10 @@ class DriftPolicy(StrEnum):
 class Git(Model):
     """Where the source is."""
 
-    url: GitUrl
-    branch: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "main"
+    url: GitUrl = Field(description="https without user information, or ssh with at most a user name.")
+    branch: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+        default="main", description="What is built when nothing else is said."
+    )
     credential_ref: Reference | None = Field(
         default=None, description="A GitCredential; default: the one whose urlPrefix matches longest."
     )
@@ -70,9 +72,9 @@ class RegistryChoice(Model):
 class Component(Model):
     """One thing that is built and run, with its own image."""
 
-    name: Name
-    path: RelativePath = "."
-    dockerfile: RelativePath = "Dockerfile"
+    name: Name = Field(description="Part of image and application names.")
+    path: RelativePath = Field(default=".", description="Its folder in the repository, the build's context.")
+    dockerfile: RelativePath = Field(default="Dockerfile", description="Its Dockerfile, seen from its folder.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Without a port there is no address.")
     host: Annotated[str, StringConstraints(max_length=63, pattern=r"^(@|\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")] | None = (
         Field(default=None, description="Default: the component's name; `@` is the domain itself.")
@@ -82,13 +84,13 @@ class Component(Model):
 class DeclaredEnvironment(EnvironmentTemplate):
     """An environment that the project wants."""
 
-    name: Name
+    name: Name = Field(description="The environment's name within the project.")
 
 
 class Preview(EnvironmentTemplate):
     """The template of environments that are made on demand."""
 
-    ttl: Duration
+    ttl: Duration = Field(description="Lifetime of a preview, counted from its last deployment, such as `72h`.")
 
 
 class DnsChoice(Model):
@@ -101,19 +103,31 @@ class DnsChoice(Model):
 class OperationRequest(Model):
     """The DevOpsInitialize message that wrote this spec."""
 
-    id: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
-    requested_at: Moment
-    requested_by: Word = ""
+    id: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")] = Field(
+        description="The operation's id."
+    )
+    requested_at: Moment = Field(description="When it was asked for; a message that is not newer changes nothing.")
+    requested_by: Word = Field(default="", description="Who asked.")
 
 
 class DevOpsProjectSpec(Model):
     """What the project is."""
 
-    display_name: Annotated[str, StringConstraints(max_length=128)] = ""
+    display_name: Annotated[str, StringConstraints(max_length=128)] = Field(default="", description="For people.")
     git: Git
     registry: RegistryChoice = RegistryChoice()
-    components: list[Component] = Field(min_length=1, max_length=20, json_schema_extra=keyed_by("name"))
-    environments: list[DeclaredEnvironment] = Field(default=[], max_length=50, json_schema_extra=keyed_by("name"))
+    components: list[Component] = Field(
+        min_length=1,
+        max_length=20,
+        json_schema_extra=keyed_by("name"),
+        description="What is built and run; names are unique.",
+    )
+    environments: list[DeclaredEnvironment] = Field(
+        default=[],
+        max_length=50,
+        json_schema_extra=keyed_by("name"),
+        description="Environments that the project makes and keeps; names are unique.",
+    )
     preview: Preview | None = None
     dns: DnsChoice = DnsChoice()
     jenkins_ref: Reference | None = Field(default=None, description="JenkinsSettings; default: made by the project.")

@@ -54,15 +54,17 @@ class EnvironmentPhase(StrEnum):
 class Verify(Model):
     """A last check over the public address. Off where it is not given."""
 
-    path: Annotated[str, StringConstraints(max_length=1024, pattern=r"^/")] = "/"
-    status: int = Field(default=200, ge=100, le=599)
-    timeout: Duration | None = None
+    path: Annotated[str, StringConstraints(max_length=1024, pattern=r"^/")] = Field(
+        default="/", description="Asked for at each public address."
+    )
+    status: int = Field(default=200, ge=100, le=599, description="The status code that says it works.")
+    timeout: Duration | None = Field(default=None, description="How long it may take to work; default: the operator's.")
 
 
 class EnvironmentTemplate(Model):
     """What an environment and a project's declaration or preview template have in common."""
 
-    cluster: ResourceName = "in-cluster"
+    cluster: ResourceName = Field(default="in-cluster", description="The destination cluster as Argo CD names it.")
     namespace: Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = (
         Field(default=None, description="Where the components run; default `<project>-<environment>`.")
     )
@@ -78,8 +80,8 @@ class EnvironmentTemplate(Model):
 class EnvironmentSpec(EnvironmentTemplate):
     """Where components run."""
 
-    project_ref: Name
-    name: Name
+    project_ref: Name = Field(description="The project it belongs to.")
+    name: Name = Field(description="Its name within the project; the resource is named `<projectRef>--<name>`.")
 
 
 class Holder(Model):

@@ -59,23 +59,31 @@ class SettingsStatus(Status):
 class Pipeline(Model):
     """Where the pipeline's script is."""
 
-    script_path: Annotated[str, StringConstraints(max_length=256)] = "Jenkinsfile"
-    inline: Annotated[str, StringConstraints(max_length=65536)] | None = None
+    script_path: Annotated[str, StringConstraints(max_length=256)] = Field(
+        default="Jenkinsfile", description="The pipeline's file in the repository."
+    )
+    inline: Annotated[str, StringConstraints(max_length=65536)] | None = Field(
+        default=None, description="The pipeline itself; then `scriptPath` is not used."
+    )
 
 
 class JenkinsSettingsSpec(Model):
     """Where and how a project is built."""
 
-    project_ref: Name
+    project_ref: Name = Field(description="The project they are for.")
     endpoint: WebUrl | None = Field(default=None, description="Default: the operator's own Jenkins.")
-    folder: FolderPath = "freeleaps"
+    folder: FolderPath = Field(default="freeleaps", description="The folder in Jenkins; may be nested with `/`.")
     job: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] | None = Field(
         default=None, description="Default: the project's name."
     )
     pipeline: Pipeline = Pipeline()
     parameters: Parameters = Field(default={}, description="Given to every build.")
-    poll_interval: Duration = timedelta(seconds=300)
-    credentials_ref: SecretReference | None = None
+    poll_interval: Duration = Field(
+        default=timedelta(seconds=300), description="How often the job is compared with what is wanted."
+    )
+    credentials_ref: SecretReference | None = Field(
+        default=None, description="Its login; default: the operator's own, for the operator's own endpoint only."
+    )
 
 
 class JenkinsSettings(Resource):
@@ -105,7 +113,10 @@ class Source(Model):
     """Where manifests come from; template words {project} {environment} {component} {revision} in `path` and values."""
 
     repo_url: RepositoryUrl | None = Field(default=None, alias="repoURL", description="Default: the project's git url.")
-    path: Template = "deploy/{environment}/{component}"
+    path: Template = Field(
+        default="deploy/{environment}/{component}",
+        description="The folder of the manifests; may hold {project}, {environment}, {component} and {revision}.",
+    )
     chart: Template | None = Field(default=None, description="A chart's name, where repoURL is a chart repository.")
     target_revision: Template = Field(default="HEAD", description="A branch, a tag, a commit or a chart's version.")
 
@@ -113,8 +124,10 @@ class Source(Model):
 class HelmImage(Model):
     """Names of the Helm values that take the image."""
 
-    repository_parameter: Template = "image.repository"
-    tag_parameter: Template = "image.tag"
+    repository_parameter: Template = Field(
+        default="image.repository", description="The value that takes the image without its tag."
+    )
+    tag_parameter: Template = Field(default="image.tag", description="The value that takes the tag.")
     digest_parameter: Template | None = Field(
         default=None, description="Takes the digest; without it the tag becomes `<tag>@<digest>`."
     )
@@ -123,7 +136,7 @@ class HelmImage(Model):
 class KustomizeImage(Model):
     """Name of the image in the kustomization."""
 
-    name: Template = "{component}"
+    name: Template = Field(default="{component}", description="The image's name in the kustomization.")
 
 
 class ImageChoice(Model):
@@ -137,9 +150,9 @@ class ImageChoice(Model):
 class SyncPolicy(Model):
     """Who syncs. Without `automated` the operator does."""
 
-    automated: bool = False
-    prune: bool = True
-    self_heal: bool = False
+    automated: bool = Field(default=False, description="Argo CD syncs by itself; the operator then only watches.")
+    prune: bool = Field(default=True, description="What is gone from the manifests is removed.")
+    self_heal: bool = Field(default=False, description="With `automated`: Argo CD puts back what was changed by hand.")
     sync_options: list[Annotated[str, StringConstraints(max_length=128)]] = Field(
         default=["CreateNamespace=true"], max_length=16, json_schema_extra=UNIQUE, description="As Argo CD has them."
     )
@@ -148,7 +161,7 @@ class SyncPolicy(Model):
 class ArgoSettingsSpec(Model):
     """Where and how a project is deployed."""
 
-    project_ref: Name
+    project_ref: Name = Field(description="The project they are for.")
     endpoint: WebUrl | None = Field(default=None, description="Default: the operator's own Argo CD.")
     project: Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = (
         Field(default=None, description="Default: the project's name.")
@@ -156,7 +169,9 @@ class ArgoSettingsSpec(Model):
     source: Source = Source()
     image_strategy: ImageChoice = ImageChoice()
     sync_policy: SyncPolicy = SyncPolicy()
-    credentials_ref: SecretReference | None = None
+    credentials_ref: SecretReference | None = Field(
+        default=None, description="Its login; default: the operator's own, for the operator's own endpoint only."
+    )
 
 
 class ArgoSettings(Resource):
@@ -194,8 +209,12 @@ class ContainerRegistrySpec(Model):
 
     provider: RegistryProvider = RegistryProvider.DOCKER_HUB
     endpoint: WebUrl | None = Field(default=None, description="Required for OCI; Docker Hub has its own.")
-    namespace: Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")] | None = None
-    credentials_ref: SecretReference | None = None
+    namespace: Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")] | None = (
+        Field(default=None, description="Where repositories are made; for Docker Hub the organisation or user.")
+    )
+    credentials_ref: SecretReference | None = Field(
+        default=None, description="Its login; default: the operator's own, for the operator's own endpoint only."
+    )
 
 
 class ContainerRegistry(Resource):
@@ -229,7 +248,9 @@ class ContainerRegistry(Resource):
 class GitCredentialSpec(Model):
     """One login for git addresses that start alike: scheme and host exactly, the path by whole segments."""
 
-    url_prefix: GitPrefix
+    url_prefix: GitPrefix = Field(
+        description="Scheme and host match exactly, the path by whole segments; the longest wins."
+    )
     secret_ref: SecretReference
 
 
@@ -274,11 +295,13 @@ class DNSZoneSpec(Model):
     """A zone that records are made in."""
 
     provider: DnsProvider = DnsProvider.GODADDY
-    endpoint: WebUrl | None = None
-    domain: Domain
+    endpoint: WebUrl | None = Field(default=None, description="Default: the provider's own.")
+    domain: Domain = Field(description="The zone, without a trailing dot.")
     policy: DnsPolicy = DnsPolicy.SYNC
     default_ttl: int = Field(default=600, ge=600, le=86400, description="Seconds.", alias="defaultTTL")
-    credentials_ref: SecretReference | None = None
+    credentials_ref: SecretReference | None = Field(
+        default=None, description="Its login; default: the operator's own, for the operator's own endpoint only."
+    )
 
 
 class DNSZone(Resource):
