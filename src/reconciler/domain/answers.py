@@ -17,6 +17,13 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """There is nothing to look for: no port, no check asked for, stopped before it began."""
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Nothing to do now.
 
@@ -77,4 +84,4 @@ class Failed:
     facts: Facts = field(default_factory=dict)
 
 
-Answer = Done | Waiting | Nudge | Failed
+Answer = Done | Skipped | Waiting | Nudge | Failed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from reconciler.domain.answers import Answer, Done, Failed, Nudge, Waiting
+from reconciler.domain.answers import Answer, Done, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Conflict
 from reconciler.domain.resources import Settled, Step
@@ -80,7 +80,7 @@ class Engine:
         for key, answer in answers.items():
             step = steps[key]
             match answer:
-                case Done() | Waiting() | Failed():
+                case Done() | Skipped() | Waiting() | Failed():
                     decided[key] = fold(step, answer, now, self.most_attempts)
                 case Nudge():
                     match claim_or_hold(step, answer, now, self.me, self.patience):
@@ -96,7 +96,7 @@ class Engine:
         for key, one in acted.items():
             step = settled(steps[key], one.settled, one.facts)
             match one.answer:
-                case Done() | Waiting() | Failed() as answer:
+                case Done() | Skipped() | Waiting() | Failed() as answer:
                     after[key] = fold(step, answer, now, self.most_attempts)
                 case _:
                     after[key] = step

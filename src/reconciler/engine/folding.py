@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, TypeVar
 
-from reconciler.domain.answers import Done, Facts, Failed, Waiting
+from reconciler.domain.answers import Done, Facts, Failed, Skipped, Waiting
 from reconciler.domain.resources import Claim, Settled, Step, StepState
 
 S = TypeVar("S", bound=Step)
@@ -12,11 +12,13 @@ _LONGEST = {"external_id": 256, "url": 1024, "message": 256}
 _LONGEST_FACT = 512
 
 
-def fold(step: S, answer: Done | Waiting | Failed, now: datetime, most_attempts: int) -> S:
+def fold(step: S, answer: Done | Skipped | Waiting | Failed, now: datetime, most_attempts: int) -> S:
     """Return the step after an answer."""
     match answer:
         case Done(facts=facts, message=message):
             return _changed(step, facts, **_end(StepState.DONE, step, now), message=message)
+        case Skipped(message=message):
+            return _changed(step, {}, **_end(StepState.SKIPPED, step, now), message=message)
         case Waiting():
             return _waiting(step, answer, now)
         case Failed(again=True) if step.attempt < most_attempts:

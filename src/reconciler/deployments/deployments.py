@@ -1,0 +1,194 @@
+"""Deployments: what one look at a DeploymentRecord does, from first sight to its end."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from reconciler.deployments.chain import QUEUE, being_built, by_key, skipped, stages_of
+from reconciler.deployments.ending import Ending, ending_from_outside, ending_of, expires_at, running_of
+from reconciler.deployments.rendering import rendered
+from reconciler.deployments.scene import Scene, SceneReader, Undeclared
+from reconciler.deployments.stages.queue import queued
+from reconciler.deployments.work import Deadlines, DeploymentWork, Stages
+from reconciler.domain.answers import Failed, Waiting
+from reconciler.domain.clock import Clock
+from reconciler.domain.errors import AlreadyExists, Conflict, NotFound
+from reconciler.domain.invalid import invalid_status
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.names import FINALIZER, environment_name, record_name
+from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase
+from reconciler.domain.resources.common import api_object
+from reconciler.domain.slot import given_back, holds, made_current
+from reconciler.engine.engine import Engine
+from reconciler.engine.folding import fold
+from reconciler.engine.patience import Patience
+from reconciler.engine.store import Store
+
+_ANNOUNCE_BEFORE_REMOVAL = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployments:
+    """Looks at deployment records."""
+
+    store: Store
+    engine: Engine
+    stages: Stages
+    scenes: SceneReader
+    clock: Clock
+    patience: Patience
+    deadlines: Deadlines
+    deadline: timedelta = timedelta(hours=2)
+    most_supersedes: int = 5
+
+    async def look(self, key: Key) -> datetime | None:
+        """Take a deployment as far as it goes now; return when to look again. Raises Conflict: look again at once."""
+        body = self.store.read(key)
+        if body is None:
+            return None
+        try:
+            record = DeploymentRecord(body)
+        except ValidationError as error:
+            await self._invalid(body, error)
+            return None
+        if record.status.phase.is_end:
+            return await self._after_the_end(record)
+        if record.name != record_name(record.operation_id):
+            message = f"the record of operation {record.operation_id} must be named {record_name(record.operation_id)}"
+            await self._end_without_scene(record, Ending(Phase.FAILED, "InvalidSpec", message))
+            return None
+        if not record.is_deleting:
+            record = DeploymentRecord(await self.store.ensure_finalizer(record.body))
+        return await self._go_on(record)
+
+    async def _go_on(self, record: DeploymentRecord) -> datetime | None:
+        try:
+            scene = self.scenes.read(record, self.clock.now())
+        except Undeclared as undeclared:
+            await self._make_preview(record, undeclared.project)
+            scene = Waiting("its preview environment to be made", reason="EnvironmentNotFound")
+        if not isinstance(scene, Scene):
+            return await self._without_scene(record, scene)
+        if not any(stage.component for stage in record.status.stages):
+            queue, *rest = stages_of(component.name for component in scene.components)
+            stages = [*(record.status.stages or [queue]), *rest]
+            record.status = record.status.model_copy(update={"stages": stages})
+        return await self._carry_out(scene)
+
+    async def _carry_out(self, scene: Scene) -> datetime | None:
+        work = DeploymentWork(
+            scene,
+            store=self.store,
+            stages=self.stages,
+            clock=self.clock,
+            patience=self.patience,
+            deadlines=self.deadlines,
+        )
+        ending = self._ending_from_outside(scene)
+        if ending is None:
+            await self.engine.carry_out(work)
+            ending = ending_of(work.steps())
+        if ending is None:
+            return work.record.status.next_look_at
+        if being_built(work.steps()):
+            work.is_winding_up = True
+            await self.engine.carry_out(work)
+            if being_built(work.steps()):
+                return work.record.status.next_look_at
+        await self._conclude(work, ending)
+        return None
+
+    def _ending_from_outside(self, scene: Scene) -> Ending | None:
+        record, environment = scene.record, scene.environment.spec.name
+        waiting = queued(self.store, record.namespace, record.spec.project_ref, environment)
+        return ending_from_outside(scene, waiting, self.deadline, self.most_supersedes)
+
+    async def _conclude(self, work: DeploymentWork, ending: Ending) -> None:
+        """Give the slot back, with what is current now; then write the end. A kill between the two repeats both."""
+        scene, steps, now = work.scene, work.steps(), self.clock.now()
+        running = running_of(scene, steps) if ending.phase is Phase.SUCCEEDED else {}
+        environment = await self._environment(work.record)
+        if environment is not None and holds(environment, work.record):
+            status = given_back(environment.status)
+            if running:
+                status = made_current(environment.status, work.record, running, expires_at(scene, now))
+            elif ending.phase is Phase.SUPERSEDED:
+                status = status.model_copy(update={"superseded_in_row": status.superseded_in_row + 1})
+            await self.store.write_status(environment.body, status.dump())
+        elif running and not _is_current(environment, work.record):
+            ending = Ending(Phase.FAILED, "SlotLost", "the environment was given to somebody else meanwhile")
+        await work.end_as(ending.phase, skipped(steps), ending.reason, ending.message)
+
+    async def _environment(self, record: DeploymentRecord) -> Environment | None:
+        name = environment_name(record.spec.project_ref, record.spec.environment)
+        try:
+            return Environment(await self.store.fetch(Key("Environment", record.namespace, name)))
+        except NotFound:
+            return None
+
+    async def _without_scene(self, record: DeploymentRecord, why: Waiting | Failed) -> datetime | None:
+        """Say what is missing, or end when it cannot come."""
+        if record.is_deleting or record.spec.cancel:
+            await self._end_without_scene(record, Ending(Phase.CANCELLED, "Cancelled", "nothing was begun"))
+            return None
+        if isinstance(why, Failed):
+            await self._end_without_scene(record, Ending(Phase.FAILED, why.reason, why.message))
+            return None
+        now = self.clock.now()
+        steps = by_key(record.status.stages or stages_of(record.spec.components))
+        steps[QUEUE] = fold(steps[QUEUE], why, now, 0) if not steps[QUEUE].state.is_end else steps[QUEUE]
+        if not record.status.stages:
+            steps = {QUEUE: steps[QUEUE]}
+        await self.store.write_status(record.body, rendered(record, steps, now))
+        return why.until
+
+    async def _end_without_scene(self, record: DeploymentRecord, ending: Ending) -> None:
+        environment = await self._environment(record)
+        if environment is not None and holds(environment, record):
+            await self.store.write_status(environment.body, given_back(environment.status).dump())
+        steps = skipped(by_key(record.status.stages or stages_of(record.spec.components)))
+        status = rendered(record, steps, self.clock.now(), ending.phase, ending.reason, ending.message)
+        await self.store.write_status(record.body, status)
+
+    async def _after_the_end(self, record: DeploymentRecord) -> datetime | None:
+        """Let a deleted record go once its end is announced, or after five minutes without a broker."""
+        if not record.is_deleting or FINALIZER not in record.metadata.finalizers:
+            return None
+        deadline = (record.metadata.deleted_at or self.clock.now()) + _ANNOUNCE_BEFORE_REMOVAL
+        if record.status.announced < record.status.sequence and self.clock.now() < deadline:
+            return deadline
+        await self.store.remove_finalizer(record.body)
+        return None
+
+    async def _make_preview(self, record: DeploymentRecord, project: DevOpsProject) -> None:
+        assert project.spec.preview is not None  # noqa: S101 - Undeclared says so
+        spec = project.spec.preview.dump() | {"projectRef": project.name, "name": record.spec.environment}
+        owner = {
+            "apiVersion": project.body["apiVersion"],
+            "kind": project.kind,
+            "name": project.name,
+            "uid": project.metadata.uid,
+            "controller": True,
+        }
+        name = environment_name(project.name, record.spec.environment)
+        labels = {"freeleaps.com/preview": "true"}
+        body = api_object(
+            Environment, name, record.namespace, spec, labels=labels, ownerReferences=[owner], finalizers=[FINALIZER]
+        )
+        try:
+            await self.store.create(body)
+        except AlreadyExists as error:
+            raise Conflict("the environment was made meanwhile") from error
+
+    async def _invalid(self, body: Body, error: ValidationError) -> None:
+        if body["metadata"].get("deletionTimestamp"):
+            await self.store.remove_finalizer(body)
+            return
+        await self.store.write_status(body, invalid_status(body, error, self.clock.now()))
+
+
+def _is_current(environment: Environment | None, record: DeploymentRecord) -> bool:
+    if environment is None:
+        return False
+    return any(running.operation == record.operation_id for running in environment.status.current.values())

@@ -1,0 +1,85 @@
+"""How a deployment ends, and why: decided from its stages and from what people and newer requests want. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.deployments.chain import failed_of, has_changed_environment, is_complete
+from reconciler.deployments.rendering import why_failed
+from reconciler.deployments.scene import Scene, StepKey
+from reconciler.domain.resources import Concurrency, DeploymentRecord, Phase, Running, StageName, StageStatus
+from reconciler.domain.slot import holds, precedence
+
+_PHASE_OF_REASON = {"Superseded": Phase.SUPERSEDED, "EnvironmentRemoved": Phase.CANCELLED}
+Steps = Mapping[StepKey, StageStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The phase a deployment ends in."""
+
+    phase: Phase
+    reason: str
+    message: str
+
+
+def ending_of(steps: Steps) -> Ending | None:
+    """Return the end that the stages say, None while there is something to do."""
+    if failed_of(steps) is not None:
+        reason, message = why_failed(steps)
+        return Ending(_PHASE_OF_REASON.get(reason, Phase.FAILED), reason, message)
+    return Ending(Phase.SUCCEEDED, "Deployed", "") if is_complete(steps) else None
+
+
+def ending_from_outside(
+    scene: Scene, waiting: Iterable[DeploymentRecord], deadline: timedelta, most_supersedes: int
+) -> Ending | None:
+    """Return the end that somebody else wants for a deployment that has not changed the environment yet.
+
+    Args:
+        scene: the deployment.
+        waiting: the records that wait in the queue of its environment.
+        deadline: of the whole deployment, from taking the slot.
+        most_supersedes: after so many in a row the running one is let finish.
+    """
+    record, environment = scene.record, scene.environment
+    taken_at = record.status.slot_taken_at
+    if taken_at is not None and scene.now >= taken_at + deadline:
+        last = record.status.waiting_for or "nothing"
+        return Ending(Phase.FAILED, "DeadlineExceeded", f"not done in {deadline}; waited for: {last}")
+    if has_changed_environment({(stage.name, stage.component): stage for stage in record.status.stages}):
+        return None
+    if record.is_deleting or record.spec.cancel:
+        why = "the record was deleted" if record.is_deleting else "spec.cancel was set"
+        return Ending(Phase.CANCELLED, "Cancelled", why)
+    if environment.is_deleting:
+        return Ending(Phase.CANCELLED, "EnvironmentRemoved", f"{environment.name} is being removed")
+    if environment.spec.concurrency is not Concurrency.SUPERSEDE or not holds(environment, record):
+        return None
+    newest = max(waiting, key=precedence, default=None)
+    is_newer = newest is not None and precedence(newest) > precedence(record)
+    if newest is None or not is_newer or environment.status.superseded_in_row >= most_supersedes:
+        return None
+    return Ending(Phase.SUPERSEDED, "Superseded", f"{newest.name} was asked for later")
+
+
+def running_of(scene: Scene, steps: Steps) -> dict[str, Running]:
+    """Return what the deployment brought, per component."""
+    record = scene.record
+    return {
+        component.name: Running(
+            image=f"{image['image']}:{image['tag']}@{image['digest']}",
+            revision=record.spec.revision,
+            operation=record.operation_id,
+            requested_at=precedence(record)[0],
+            record=record.name,
+        )
+        for component in scene.components
+        if (image := steps[StageName.IMAGE, component.name].facts)
+    }
+
+
+def expires_at(scene: Scene, now: datetime) -> datetime | None:
+    """Return when the environment ends that a deployment ending now makes current, None for never."""
+    ttl = scene.record.spec.ttl or scene.environment.spec.ttl
+    return now + ttl if ttl and not scene.environment.spec.pinned else None

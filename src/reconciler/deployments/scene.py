@@ -1,0 +1,143 @@
+"""Everything that one look at a deployment needs to know of the other resources, read once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reconciler.domain.answers import Failed, Waiting
+from reconciler.domain.keys import Key
+from reconciler.domain.names import environment_name
+from reconciler.domain.resources import (
+    ArgoSettings,
+    Component,
+    ContainerRegistry,
+    DeploymentRecord,
+    DevOpsProject,
+    DNSZone,
+    Environment,
+    JenkinsSettings,
+    StageName,
+    StageStatus,
+)
+from reconciler.engine.store import Store
+
+StepKey = tuple[StageName, str]
+"""A stage and its component; the queue stage has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The deployment and all it stands in."""
+
+    record: DeploymentRecord
+    project: DevOpsProject
+    environment: Environment
+    jenkins: JenkinsSettings
+    argo: ArgoSettings
+    registry: ContainerRegistry
+    zone: DNSZone | None
+    components: tuple[Component, ...]
+    now: datetime
+    steps: dict[StepKey, StageStatus] = field(default_factory=dict)
+
+    def fact(self, stage: StageName, component: str, name: str) -> str:
+        """Return what an earlier stage of the component found out, empty if nothing."""
+        step = self.steps.get((stage, component))
+        return step.facts.get(name, "") if step else ""
+
+
+class Undeclared(Exception):
+    """The environment does not exist and is not declared, but the project has a preview template for it."""
+
+    def __init__(self, project: DevOpsProject) -> None:
+        super().__init__(project.name)
+        self.project = project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneReader:
+    """Reads scenes from the store."""
+
+    store: Store
+    patience_for_project: timedelta
+
+    def read(self, record: DeploymentRecord, now: datetime) -> "Scene | Waiting | Failed":
+        """Return the scene, or what is missing in it. Raises Undeclared."""
+        spec, namespace = record.spec, record.namespace
+        body = self.store.read(Key("DevOpsProject", namespace, spec.project_ref))
+        if body is None:
+            return self._without_project(record, now)
+        project = DevOpsProject(body)
+        wanted = spec.components or [component.name for component in project.spec.components]
+        components = tuple(component for name in wanted if (component := project.component(name)))
+        if len(components) < len(wanted):
+            known = {component.name for component in components}
+            unknown = next(name for name in wanted if name not in known)
+            return Failed("ComponentNotFound", f"project {project.name} has no component {unknown}")
+        name = environment_name(project.name, spec.environment)
+        if (body := self.store.read(Key("Environment", namespace, name))) is None:
+            return _without_environment(record, project)
+        settings = self._settings(project, Environment(body))
+        if isinstance(settings, Waiting):
+            return settings
+        jenkins, argo, registry, zone = settings
+        return Scene(record, project, Environment(body), jenkins, argo, registry, zone, components, now)
+
+    def _without_project(self, record: DeploymentRecord, now: datetime) -> Waiting | Failed:
+        what = f"DevOpsProject {record.spec.project_ref}"
+        since = record.metadata.created_at or now
+        if now >= since + self.patience_for_project:
+            return Failed("ProjectNotFound", f"{what} did not appear in {self.patience_for_project}")
+        return Waiting(what, since + self.patience_for_project, reason="ProjectNotFound", remedy=f"create {what}")
+
+    def _settings(
+        self, project: DevOpsProject, environment: Environment
+    ) -> "tuple[JenkinsSettings, ArgoSettings, ContainerRegistry, DNSZone | None] | Waiting":
+        spec, namespace = project.spec, project.namespace
+        keys = {
+            "JenkinsSettings": spec.jenkins_ref.name if spec.jenkins_ref else project.name,
+            "ArgoSettings": spec.argo_ref.name if spec.argo_ref else project.name,
+            "ContainerRegistry": spec.registry.ref.name if spec.registry.ref else project.name,
+        }
+        bodies = {kind: self.store.read(Key(kind, namespace, name)) for kind, name in keys.items()}
+        for kind, name in keys.items():
+            if bodies[kind] is None:
+                return Waiting(f"{kind} {name}", reason="SettingsNotFound", remedy=f"create {kind} {name}")
+        zone = self.zone_of(project, environment)
+        if isinstance(zone, Waiting):
+            return zone
+        return (
+            JenkinsSettings(bodies["JenkinsSettings"] or {}),
+            ArgoSettings(bodies["ArgoSettings"] or {}),
+            ContainerRegistry(bodies["ContainerRegistry"] or {}),
+            zone,
+        )
+
+    def zone_of(self, project: DevOpsProject, environment: Environment) -> DNSZone | Waiting | None:
+        """Return the zone of the environment's domain: the one named, else the longest that holds the domain."""
+        domain, named = environment.spec.domain, project.spec.dns.zone_ref
+        if domain is None:
+            return None
+        if named is not None:
+            body = self.store.read(Key("DNSZone", project.namespace, named.name))
+            if body is None:
+                return Waiting(f"DNSZone {named.name}", reason="SettingsNotFound", remedy=f"create it for {domain}")
+            return DNSZone(body)
+        return max(self._zones_of(project.namespace, domain), key=lambda zone: len(zone.spec.domain), default=None)
+
+    def _zones_of(self, namespace: str, domain: str) -> Iterator[DNSZone]:
+        for body in self.store.list_("DNSZone", namespace):
+            zone = DNSZone(body)
+            if domain == zone.spec.domain or domain.endswith(f".{zone.spec.domain}"):
+                yield zone
+
+
+def _without_environment(record: DeploymentRecord, project: DevOpsProject) -> Waiting | Failed:
+    name = record.spec.environment
+    if any(declared.name == name for declared in project.spec.environments):
+        return Waiting(f"environment {name} to be made", reason="EnvironmentNotFound")
+    if project.spec.preview is not None:
+        raise Undeclared(project)
+    return Failed(
+        "EnvironmentNotFound", f"project {project.name} declares no environment {name} and has no preview template"
+    )

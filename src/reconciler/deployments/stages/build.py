@@ -1,0 +1,172 @@
+"""Build: one build of one component by one attempt. Looks for it by its parameters, nudges by starting it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from reconciler.deployments.scene import Scene
+from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Skipped, Waiting
+from reconciler.domain.names import image_tag
+from reconciler.domain.outside.builds import Build, BuildKey, BuildState, JobPath, Parameters
+from reconciler.domain.resources import Component, DeploymentRecord, JenkinsSettings, Settled, StageStatus
+from reconciler.domain.wanted import image_name, job_path, repository_of
+
+_LOOK_AGAIN = timedelta(minutes=5)
+_SEEN_SOON = timedelta(seconds=20)
+
+
+class Builds(Protocol):
+    """The builds of one build server."""
+
+    async def find_build(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
+        """Return our build after a complete search: queue, then every build back to `since`."""
+        ...
+
+    async def start_build(self, path: JobPath, key: BuildKey, parameters: Parameters) -> int | None:
+        """Ask for a build and return its queue id, where the server tells one."""
+        ...
+
+    async def stop(self, path: JobPath, build: Build) -> None:
+        """Take a build from the queue or stop it."""
+        ...
+
+    def latest(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
+        """Return the build as the shared list saw it after `since`, without a request; None if it was not in it."""
+        ...
+
+    def want(self, path: JobPath, key: BuildKey, until: datetime) -> None:
+        """Have the shared list taken while somebody waits; changes wake those who wait."""
+        ...
+
+
+class BuildServers(Protocol):
+    """All build servers."""
+
+    async def builds(self, settings: JenkinsSettings) -> Builds:
+        """Return the builds of the server that the settings name. Raises Missing when its Secret is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildStage:
+    """Builds one component."""
+
+    servers: BuildServers
+    quiet_period: timedelta = timedelta(seconds=5)
+    """How long a server waits by default between accepting and starting a build (Jenkins: 5 s)."""
+
+    async def look(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
+        """Answer how the build stands."""
+        builds = await self.servers.builds(scene.jenkins)
+        path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
+        start = self._start(builds, path, key, scene, component, step)
+        if step.claim is None or step.claim.settled is Settled.NOT_SENT:
+            return start
+        build = await self._find(builds, path, key, step, scene.now)
+        if build is not None:
+            return self._answer(builds, path, build, scene.now)
+        if self._is_still_to_show(step, scene.now):
+            builds.want(path, key, scene.now + _LOOK_AGAIN)
+            return Waiting("the build to appear", scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
+        return start
+
+    async def wind_up(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
+        """Answer whether nothing of ours is built any more; nudge by stopping what is."""
+        if step.claim is None or step.claim.settled is Settled.NOT_SENT:
+            return Skipped("nothing was started")
+        builds = await self.servers.builds(scene.jenkins)
+        path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
+        build = await builds.find_build(path, key, step.claim.at)
+        if build is None and self._is_still_to_show(step, scene.now):
+            return Waiting("the build to appear, to be stopped", scene.now + _SEEN_SOON, system="jenkins")
+        if build is None or build.state not in (BuildState.QUEUED, BuildState.RUNNING):
+            return Skipped("stopped")
+        return Nudge(
+            identity=step.claim.key,
+            act=lambda: _stop(builds, path, build),
+            what=f"stop the build of {component.name}",
+            system="jenkins",
+            before=build.state,
+            is_repeatable=True,
+        )
+
+    async def _find(
+        self, builds: Builds, path: JobPath, key: BuildKey, step: StageStatus, now: datetime
+    ) -> Build | None:
+        """Return the build, by the shared list where that can have it, else by a search of our own."""
+        assert step.claim is not None  # noqa: S101 - asked only for what was claimed
+        build = builds.latest(path, key, step.claim.at)
+        if build is not None or (step.claim.settled is Settled.DONE and self._is_still_to_show(step, now)):
+            return build
+        return await builds.find_build(path, key, step.claim.at)
+
+    def _is_still_to_show(self, step: StageStatus, now: datetime) -> bool:
+        """Tell whether an accepted build may still be on its way into queue or list."""
+        is_accepted = step.claim is not None and step.claim.settled is Settled.DONE
+        return is_accepted and step.claim is not None and now < step.claim.at + self.quiet_period + _SEEN_SOON
+
+    def _answer(self, builds: Builds, path: JobPath, build: Build, now: datetime) -> Answer:
+        facts = {"externalId": str(build.number or build.queue_id or ""), "url": build.url}
+        match build.state:
+            case BuildState.QUEUED | BuildState.RUNNING:
+                builds.want(path, build.key, now + _LOOK_AGAIN)
+                what = f"the build, {build.state}{f' at {build.url}' if build.url else ''}"
+                reason = "Building" if build.state is BuildState.RUNNING else "BuildQueued"
+                return Waiting(what, now + _LOOK_AGAIN, reason=reason, facts=facts, system="jenkins")
+            case BuildState.FAILED:
+                return Failed("BuildFailed", f"see {build.url} ({build.message or 'no reason given'})", facts=facts)
+            case BuildState.ABORTED:
+                return Failed("BuildAborted", build.message or f"see {build.url}", again=True, facts=facts)
+            case BuildState.PASSED:
+                return Done(facts)
+
+    def _start(
+        self,
+        builds: Builds,
+        path: JobPath,
+        key: BuildKey,
+        scene: Scene,
+        component: Component,
+        step: StageStatus,
+    ) -> Nudge:
+        parameters = build_parameters(scene, component, key)
+
+        async def act() -> Facts:
+            queue_id = await builds.start_build(path, key, parameters)
+            return {"externalId": f"queue/{queue_id}"} if queue_id else {}
+
+        return Nudge(
+            identity=f"{scene.record.operation_id}/{component.name}/{step.attempt}",
+            act=act,
+            what=f"start the build of {component.name}",
+            system="jenkins",
+            settle=self.quiet_period.total_seconds(),
+        )
+
+
+async def _stop(builds: Builds, path: JobPath, build: Build) -> Facts:
+    await builds.stop(path, build)
+    return {}
+
+
+def build_key(record: DeploymentRecord, component: Component, attempt: int) -> BuildKey:
+    """Return the identity of the build of a component by an attempt."""
+    tag = image_tag(record.spec.revision, record.operation_id, attempt)
+    return BuildKey(record.operation_id, component.name, tag)
+
+
+def build_parameters(scene: Scene, component: Component, key: BuildKey) -> dict[str, str]:
+    """Return the parameters of a build: the user's, and over them those that we find it by."""
+    repository = repository_of(scene.project, component.name, scene.registry)
+    return {
+        **scene.jenkins.spec.parameters,
+        **scene.record.spec.parameters,
+        "OPERATION_ID": key.operation_id,
+        "COMPONENT": component.name,
+        "COMPONENT_PATH": component.path,
+        "DOCKERFILE": component.dockerfile,
+        "REVISION": scene.record.spec.revision,
+        "IMAGE": image_name(repository, scene.registry),
+        "IMAGE_TAG": key.image_tag,
+        "TRACEPARENT": scene.record.spec.traceparent,
+    }

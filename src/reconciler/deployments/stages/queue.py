@@ -1,0 +1,99 @@
+"""Queue: the right to change the environment. Looks for the slot's holder, nudges by taking the slot."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reconciler.deployments.scene import Scene
+from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
+from reconciler.domain.clock import Clock
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, Phase
+from reconciler.domain.slot import holds, is_overtaken, precedence, taken
+from reconciler.engine.store import Store
+
+SUPERSEDED = "Superseded"
+_LOOK_AGAIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The stage before all others."""
+
+    store: Store
+    clock: Clock
+
+    async def look(self, scene: Scene) -> Answer:
+        """Answer whether the slot is ours, and take it when it is free and we are first."""
+        record, cached = scene.record, scene.environment
+        if isinstance(answer := self._judge(record, cached), Waiting):
+            return answer
+        body = await self.store.fetch(Key("Environment", record.namespace, cached.name))
+        environment = Environment(body)
+        if holds(environment, record) and environment.status.holder:
+            return Done({"epoch": str(environment.status.holder.epoch)})
+        return self._judge(record, environment) or Nudge(
+            identity=f"{record.operation_id}/slot",
+            act=lambda: self._take(body, record),
+            what=f"take the slot of {environment.name}",
+            system="kubernetes",
+            before="free",
+            is_repeatable=True,
+        )
+
+    def _judge(self, record: DeploymentRecord, environment: Environment) -> Waiting | Failed | None:
+        """Say why the slot may not be taken; None when it may. Only a wait is believed of a cached environment."""
+        status = environment.status
+        if holds(environment, record):
+            return None
+        if environment.is_deleting:
+            return Failed("EnvironmentRemoved", f"{environment.name} is being removed")
+        if is_overtaken(status, record):
+            return Failed(SUPERSEDED, f"{status.latest_record}, asked for later, is current")
+        if environment.is_paused or record.is_paused:
+            return Waiting("the annotation freeleaps.com/paused to go", reason="Paused", remedy="remove the annotation")
+        if status.hold and precedence(record)[0] <= status.hold.since:
+            remedy = "set the annotation freeleaps.com/release or send a newer request"
+            return Waiting(f"{environment.name}, on hold after {status.hold.operation}", reason="OnHold", remedy=remedy)
+        if status.holder is not None:
+            return self._while_held(record, environment, status.holder.record)
+        return self._among_the_waiting(record, environment)
+
+    def _while_held(self, record: DeploymentRecord, environment: Environment, holder: str) -> Waiting | Failed:
+        if environment.spec.concurrency is Concurrency.REJECT:
+            return Failed("EnvironmentBusy", f"{holder} is being deployed and concurrency is Reject")
+        if environment.spec.concurrency is Concurrency.SUPERSEDE:
+            body = self.store.read(Key("DeploymentRecord", record.namespace, holder))
+            if body is not None and precedence(record) < precedence(DeploymentRecord(body)):
+                return Failed(SUPERSEDED, f"{holder} was asked for later")
+        return self._wait(f"{holder} to end")
+
+    def _among_the_waiting(self, record: DeploymentRecord, environment: Environment) -> Waiting | Failed | None:
+        others = [
+            other
+            for other in queued(self.store, record.namespace, record.spec.project_ref, environment.spec.name)
+            if other.name != record.name
+        ]
+        if environment.spec.concurrency is Concurrency.SUPERSEDE:
+            newest = max(others, key=precedence, default=record)
+            if precedence(newest) > precedence(record):
+                return Failed(SUPERSEDED, f"{newest.name} was asked for later")
+            return None
+        first = min(others, key=precedence, default=record)
+        if precedence(first) < precedence(record):
+            return self._wait(f"{first.name}, which comes first")
+        return None
+
+    def _wait(self, what: str) -> Waiting:
+        return Waiting(what, self.clock.now() + _LOOK_AGAIN, reason="Queued")
+
+    async def _take(self, body: Body, record: DeploymentRecord) -> Facts:
+        status = taken(Environment(body).status, record, self.clock.now())
+        await self.store.write_status(body, status.dump())
+        return {"epoch": str(status.epoch)}
+
+
+def queued(store: Store, namespace: str, project: str, environment: str) -> list[DeploymentRecord]:
+    """Return the records that wait in the queue of an environment."""
+    bodies = store.list_("DeploymentRecord", namespace, project=project, environment=environment, active_only=True)
+    waiting = (body for body in bodies if (body.get("status") or {}).get("phase") == Phase.QUEUED)
+    return [DeploymentRecord(body) for body in waiting if not body["metadata"].get("deletionTimestamp")]

@@ -1,0 +1,137 @@
+"""A deployment as the engine sees it: its stages, its looks, its one guarded write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from reconciler.deployments.chain import being_built, by_key, open_now
+from reconciler.deployments.rendering import rendered
+from reconciler.deployments.scene import Scene, StepKey
+from reconciler.deployments.stages.build import BuildStage
+from reconciler.deployments.stages.queue import Queue
+from reconciler.domain.answers import Answer, Failed, Waiting
+from reconciler.domain.clock import Clock
+from reconciler.domain.keys import Key
+from reconciler.domain.resources import Component, DeploymentRecord, Phase, StageName, StageStatus
+from reconciler.engine.looking import answers_of
+from reconciler.engine.patience import Patience
+from reconciler.engine.store import Store
+
+
+class Stage(Protocol):
+    """A stage of one component."""
+
+    async def look(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
+        """Look and answer; change nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """All stages."""
+
+    queue: Queue
+    build: BuildStage
+    image: Stage
+    sync: Stage
+    expose: Stage
+    verify: Stage
+
+    def of(self, name: StageName) -> Stage:
+        """Return the stage of that name, of those that a component has."""
+        by_name: dict[StageName, Stage] = {
+            StageName.BUILD: self.build,
+            StageName.IMAGE: self.image,
+            StageName.SYNC: self.sync,
+            StageName.EXPOSE: self.expose,
+            StageName.VERIFY: self.verify,
+        }
+        return by_name[name]
+
+
+Deadlines = Mapping[StageName, timedelta]
+
+
+class DeploymentWork:
+    """One pass over one deployment. Implements `engine.engine.Work`."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        store: Store,
+        stages: Stages,
+        clock: Clock,
+        patience: Patience,
+        deadlines: Deadlines,
+    ) -> None:
+        """Take a scene. Set `is_winding_up` to ask only that nothing of ours is built any more."""
+        self.scene = scene
+        self.record = scene.record
+        self._store = store
+        self._stages = stages
+        self._clock = clock
+        self._patience = patience
+        self._deadlines = deadlines
+        self.is_winding_up = False
+        self._components = {component.name: component for component in scene.components}
+
+    @property
+    def subject(self) -> str:
+        """Name the operation."""
+        return self.record.operation_id
+
+    def steps(self) -> dict[StepKey, StageStatus]:
+        """Return the stages as stored."""
+        return by_key(self.record.status.stages)
+
+    async def look(self, steps: Mapping[StepKey, StageStatus]) -> Mapping[StepKey, Answer]:
+        """Ask all stages that may go now, side by side."""
+        now = self._clock.now()
+        scene = replace(self.scene, steps=dict(steps), record=self.record, now=now)
+        keys = being_built(steps) if self.is_winding_up else list(open_now(steps))
+        late = {key: answer for key in keys if (answer := self._if_late(steps[key], now))}
+        looks = {key: self._ask(scene, key, steps[key]) for key in keys if key not in late}
+        answers = await answers_of(looks, steps, now, self._patience, self.subject)
+        return {**late, **{key: self._bounded(answer, steps[key]) for key, answer in answers.items()}}
+
+    async def store(self, steps: Mapping[StepKey, StageStatus]) -> None:
+        """Write the stages and what follows from them."""
+        await self.end_as(None, steps)
+
+    async def end_as(
+        self, end: Phase | None, steps: Mapping[StepKey, StageStatus], reason: str = "", message: str = ""
+    ) -> None:
+        """Write the stages and, where one is given, the phase that the deployment ends in."""
+        status = rendered(self.record, steps, self._clock.now(), end, reason, message)
+        self.record = DeploymentRecord(await self._store.write_status(self.record.body, status))
+
+    async def reread(self) -> dict[StepKey, StageStatus]:
+        """Read the record from the API server."""
+        key = Key(self.record.kind, self.record.namespace, self.record.name)
+        self.record = DeploymentRecord(await self._store.fetch(key))
+        return self.steps()
+
+    async def _ask(self, scene: Scene, key: StepKey, step: StageStatus) -> Answer:
+        name, component = key
+        if name is StageName.QUEUE:
+            return await self._stages.queue.look(scene)
+        if self.is_winding_up:
+            return await self._stages.build.wind_up(scene, self._components[component], step)
+        return await self._stages.of(name).look(scene, self._components[component], step)
+
+    def _if_late(self, step: StageStatus, now: datetime) -> Failed | None:
+        limit = self._deadlines.get(step.name)
+        if limit is None or step.started_at is None or now < step.started_at + limit:
+            return None
+        last = step.waiting_for or step.message or step.state
+        return Failed("DeadlineExceeded", f"not done in {limit}; last: {last}")
+
+    def _bounded(self, answer: Answer, step: StageStatus) -> Answer:
+        """Look again no later than the stage's deadline."""
+        limit = self._deadlines.get(step.name)
+        if limit is None or not isinstance(answer, Waiting):
+            return answer
+        deadline = (step.started_at or self._clock.now()) + limit
+        return replace(answer, until=min(answer.until or deadline, deadline))

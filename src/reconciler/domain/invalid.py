@@ -1,0 +1,31 @@
+"""The answer to a resource whose spec cannot be read: which field, which rule, what to do. It waits for a person."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler.domain.conditions import kstatus
+from reconciler.domain.keys import Body
+from reconciler.domain.resources import Condition
+
+_MOST_NAMED = 5
+
+
+def invalid_status(body: Body, error: ValidationError, now: datetime) -> dict[str, Any]:
+    """Return the body's status with Stalled=True, InvalidSpec and the fields named."""
+    status = dict(body.get("status") or {})
+    generation = body["metadata"].get("generation", 0)
+    old = [Condition.model_validate(condition) for condition in status.get("conditions") or []]
+    conditions = kstatus(old, "Stalled", "InvalidSpec", f"correct the spec: {problems(error)}", generation, now)
+    return status | {
+        "observedGeneration": generation,
+        "conditions": [condition.dump() for condition in conditions],
+    }
+
+
+def problems(error: ValidationError) -> str:
+    """Name each field and its rule, without values."""
+    found = [f"spec.{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return "; ".join(found[:_MOST_NAMED]) + more

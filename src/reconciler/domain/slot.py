@@ -1,0 +1,78 @@
+"""The slot of an environment: who may change it outside. Pure; taken and given back by guarded writes of the status."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from reconciler.domain.resources import (
+    DeploymentRecord,
+    Environment,
+    EnvironmentPhase,
+    EnvironmentStatus,
+    Running,
+)
+from reconciler.domain.resources.environment import Holder
+
+Precedence = tuple[datetime, str]
+
+
+def precedence(record: DeploymentRecord) -> Precedence:
+    """Return the order of a record among those of its environment: when it was asked for, then its name.
+
+    A request that claims to come from the future counts from the record's creation.
+    """
+    created = record.metadata.created_at
+    asked = record.spec.requested_at or created
+    if created is not None and asked is not None and asked > created:
+        asked = created
+    if asked is None:
+        raise ValueError(f"{record} has neither requestedAt nor a creation time")
+    return asked, record.name
+
+
+def holds(environment: Environment, record: DeploymentRecord) -> bool:
+    """Tell whether the record, in this incarnation, holds the slot."""
+    holder = environment.status.holder
+    return holder is not None and holder.uid == record.metadata.uid
+
+
+def is_overtaken(status: EnvironmentStatus, record: DeploymentRecord) -> bool:
+    """Tell whether something asked for later is already current, for a component that the record would change."""
+    if record.spec.force or status.latest_requested_at is None:
+        return False
+    return precedence(record) < (status.latest_requested_at, status.latest_record or "")
+
+
+def first_of(records: Iterable[DeploymentRecord]) -> DeploymentRecord | None:
+    """Return the record that comes first."""
+    return min(records, key=precedence, default=None)
+
+
+def taken(status: EnvironmentStatus, record: DeploymentRecord, now: datetime) -> EnvironmentStatus:
+    """Return the status with the slot given to the record, under a new epoch."""
+    epoch = status.epoch + 1
+    holder = Holder(record=record.name, uid=record.metadata.uid, epoch=epoch, since=now)
+    return status.model_copy(
+        update={"holder": holder, "epoch": epoch, "phase": EnvironmentPhase.DEPLOYING, "hold": None}
+    )
+
+
+def given_back(status: EnvironmentStatus) -> EnvironmentStatus:
+    """Return the status with a free slot."""
+    phase = EnvironmentPhase.ON_HOLD if status.hold else EnvironmentPhase.IDLE
+    return status.model_copy(update={"holder": None, "phase": phase})
+
+
+def made_current(
+    status: EnvironmentStatus, record: DeploymentRecord, running: Mapping[str, Running], expires_at: datetime | None
+) -> EnvironmentStatus:
+    """Return the status with what a deployment brought as current and the slot given back."""
+    asked, name = precedence(record)
+    return given_back(status).model_copy(
+        update={
+            "current": {**status.current, **running},
+            "latest_requested_at": asked,
+            "latest_record": name,
+            "expires_at": expires_at,
+            "superseded_in_row": 0,
+        }
+    )

@@ -1,0 +1,138 @@
+"""What specs ask for outside: names, shapes and addresses, in one place. Pure."""
+
+import re
+from urllib.parse import urlsplit
+
+from reconciler.domain.errors import Invalid
+from reconciler.domain.names import application_name, host_name, image_repository
+from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting, ImageStrategy
+from reconciler.domain.outside.builds import JobPath
+from reconciler.domain.resources import (
+    ArgoSettings,
+    Component,
+    ContainerRegistry,
+    DevOpsProject,
+    Environment,
+    JenkinsSettings,
+)
+from reconciler.domain.resources.settings import RegistryProvider
+
+TEMPLATE_WORDS = ("project", "environment", "component", "revision")
+BUILD_PARAMETERS = (
+    "OPERATION_ID",
+    "COMPONENT",
+    "COMPONENT_PATH",
+    "DOCKERFILE",
+    "REVISION",
+    "IMAGE",
+    "IMAGE_TAG",
+    "TRACEPARENT",
+)
+"""What every build gets; the user's parameters come on top."""
+_WORD = re.compile(r"\{([^{}]*)\}")
+
+
+def filled(template: str, **words: str) -> str:
+    """Fill the template words of `source.path` and values. Raises Invalid, naming a word that does not exist."""
+    unknown = [word for word in _WORD.findall(template) if word not in TEMPLATE_WORDS]
+    if unknown:
+        known = " ".join(f"{{{word}}}" for word in TEMPLATE_WORDS)
+        raise Invalid(f"{{{unknown[0]}}} is not a template word; use {known}", field="spec.source.path")
+    return _WORD.sub(lambda found: words.get(found.group(1), found.group(0)), template)
+
+
+def job_path(project: str, jenkins: JenkinsSettings) -> JobPath:
+    """Return where the project's job is."""
+    return JobPath(jenkins.spec.folder, jenkins.spec.job or project)
+
+
+def argo_project(project: str, argo: ArgoSettings) -> str:
+    """Return the name of the project's AppProject."""
+    return argo.spec.project or project
+
+
+def repository_of(project: DevOpsProject, component: str, registry: ContainerRegistry) -> str:
+    """Return the image repository of a component, without the registry's host."""
+    namespace = project.spec.registry.repository or registry.spec.namespace or ""
+    return image_repository(namespace, project.name, component)
+
+
+def image_name(repository: str, registry: ContainerRegistry) -> str:
+    """Return the image's full name, with the registry's host."""
+    if registry.spec.provider is RegistryProvider.DOCKER_HUB:
+        return f"docker.io/{repository}"
+    return f"{urlsplit(registry.spec.endpoint or '').netloc}/{repository}"
+
+
+def application_shape(
+    project: DevOpsProject, environment: Environment, component: str, argo: ArgoSettings, revision: str
+) -> ApplicationShape:
+    """Return the shape that an environment wants for a component's application.
+
+    Raises:
+        Invalid: a template word that does not exist, or a strategy that the source does not allow.
+    """
+    source, policy, spec = argo.spec.source, argo.spec.sync_policy, environment.spec
+    words = {"project": project.name, "environment": spec.name, "component": component, "revision": revision}
+    repo_url = source.repo_url or project.spec.git.url
+    follows_revision = argo.spec.image_strategy.type is ImageStrategy.REVISION
+    if follows_revision and repo_url != project.spec.git.url:
+        raise Invalid(
+            "imageStrategy Revision needs source.repoURL to be the project's git.url", field="spec.imageStrategy"
+        )
+    return ApplicationShape(
+        name=application_name(project.name, spec.name, component),
+        project=argo_project(project.name, argo),
+        repo_url=repo_url,
+        target_revision=revision if follows_revision else filled(source.target_revision, **words),
+        path="" if source.chart else filled(source.path, **words),
+        chart=source.chart or "",
+        cluster=spec.cluster,
+        namespace=environment.target_namespace,
+        auto_sync=policy.automated,
+        prune=policy.prune,
+        self_heal=policy.self_heal,
+        sync_options=tuple(policy.sync_options),
+    )
+
+
+def image_setting(
+    argo: ArgoSettings, component: str, image: str, tag: str, digest: str, revision: str
+) -> ImageSetting:
+    """Return how a component's image is written on its application."""
+    strategy = argo.spec.image_strategy
+    match strategy.type:
+        case ImageStrategy.HELM:
+            helm = strategy.helm
+            exact = (
+                {helm.digest_parameter: digest} if helm.digest_parameter else {helm.tag_parameter: f"{tag}@{digest}"}
+            )
+            return ImageSetting(parameters={helm.repository_parameter: image, **exact})
+        case ImageStrategy.KUSTOMIZE:
+            name = strategy.kustomize.name.replace("{component}", component)
+            return ImageSetting(kustomize_images=(f"{name}={image}@{digest}",))
+        case ImageStrategy.REVISION:
+            return ImageSetting(target_revision=revision)
+
+
+def is_image_set(application: Application, wanted: ImageSetting) -> bool:
+    """Tell whether the application's spec says what is wanted, whatever else it says."""
+    have = application.image
+    return (
+        wanted.parameters.items() <= have.parameters.items()
+        and set(wanted.kustomize_images) <= set(have.kustomize_images)
+        and wanted.target_revision in (None, application.shape.target_revision)
+    )
+
+
+def host_of(environment: Environment, component: Component) -> str | None:
+    """Return the public host of a component, None where it has no port or the environment no domain."""
+    if component.port is None or environment.spec.domain is None:
+        return None
+    return host_name(component.host or component.name, environment.spec.domain)
+
+
+def address_of(environment: Environment, component: Component) -> str:
+    """Return the public address of a component, empty where it has none."""
+    host = host_of(environment, component)
+    return f"https://{host}" if host else ""

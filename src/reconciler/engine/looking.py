@@ -1,0 +1,33 @@
+"""Several looks side by side, each ending in an answer."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from reconciler.domain.answers import Answer
+from reconciler.domain.resources import Step
+from reconciler.engine.answering import answer_of
+from reconciler.engine.patience import Patience
+
+K = TypeVar("K")
+
+
+async def answers_of(
+    looks: Mapping[K, Coroutine[Any, Any, Answer]],
+    steps: Mapping[K, Step],
+    now: datetime,
+    patience: Patience,
+    subject: str,
+) -> dict[K, Answer]:
+    """Await all looks and return their answers; errors become answers, conflicts and bugs rise after all have ended."""
+    settled = await asyncio.gather(
+        *(answer_of(look, steps[key], now, patience, f"{subject}/{key}") for key, look in looks.items()),
+        return_exceptions=True,
+    )
+    answers = dict[K, Answer]()
+    for key, one in zip(looks, settled, strict=True):
+        if isinstance(one, BaseException):
+            raise one
+        answers[key] = one
+    return answers
