@@ -361,10 +361,9 @@ async def test_credentials_are_redacted_and_posting_that_back_destroys_them(brow
     assert "<secret-redacted" in shown.text
     assert "s3cret" not in shown.text
     assert [each["id"] for each in (await browser.get(f"{base}/api/json"))["credentials"]] == ["git"]
-    folder = jenkins.root.children["f"]
-    assert jenkins.stores.of(folder).secret("git") == "s3cret"  # type: ignore[arg-type]
+    assert jenkins.secret_of("f", "git") == "s3cret"
     assert (await browser.send("POST", f"{base}/credential/git/config.xml", shown.text, **xml)).status == 200
-    assert jenkins.stores.of(folder).secret("git") == ""  # type: ignore[arg-type]
+    assert jenkins.secret_of("f", "git") == ""
     assert (await browser.send("DELETE", f"{base}/credential/git/config.xml")).status == 200
     assert (await browser.send("GET", f"{base}/credential/git/config.xml")).status == 404
 

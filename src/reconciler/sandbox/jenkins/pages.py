@@ -11,7 +11,8 @@ VERSION = "2.579"
 
 def page(status: int, message: str, *, headers: dict[str, str] | None = None) -> web.Response:
     """Answer with an HTML page."""
-    body = f"<!DOCTYPE html><html><head><title>{escape(message)}</title></head><body><h1>{escape(message)}</h1></body></html>"
+    said = escape(message)
+    body = f"<!DOCTYPE html><html><head><title>{said}</title></head><body><h1>{said}</h1></body></html>"
     return web.Response(status=status, text=body, content_type="text/html", headers=headers)
 
 

@@ -131,6 +131,19 @@ class Jenkins(Simulator):
         if found is not None:
             found.builds = [each for each in found.builds if each.number != number]
 
+    def disable_job(self, job: str, *, disabled: bool = True) -> None:
+        """Switch a job off as a person does, or on again."""
+        found = find_job(self.root, job)
+        if found is not None and found.configuration is not None:
+            found.configuration.disable(disabled=disabled)
+
+    def secret_of(self, folder: str, identity: str) -> str:
+        """Return the secret of a credential, which no answer ever shows."""
+        found = self.root.find([name for name in folder.split("/") if name])
+        if not isinstance(found, Folder):
+            raise KeyError(folder)
+        return self.stores.of(found).secret(identity)
+
     @property
     def builds(self) -> list[BuildRecord]:
         """Every build that was ever started, oldest first, whatever was deleted since."""
