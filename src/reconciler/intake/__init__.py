@@ -1,0 +1,4 @@
+"""RabbitMQ frame in, custom resource stored, message settled.
+
+`decoder` reads bytes, `reconcile` and `initialize` store what they ask for, `consumer` settles the message then.
+"""
