@@ -70,7 +70,7 @@ class Works:
         while self._events and self._events[0][0] <= now:
             moment, _, happen = heapq.heappop(self._events)
             happen(moment)
-        while self.left and now - (next(iter(self.left.values())).left_at or now) > LEFT_ITEMS_KEPT:
+        while self.left and self._is_forgotten(next(iter(self.left.values())), now):
             del self.left[next(iter(self.left))]
 
     def find_equal(self, job: Job, values: Values) -> QueueItem | None:
@@ -140,6 +140,9 @@ class Works:
             is_room = self.pace.executors is None or self.running < self.pace.executors
             if item.due <= moment and is_room and not self._is_blocked(item):
                 self._start(item, moment)
+
+    def _is_forgotten(self, item: QueueItem, now: float) -> bool:
+        return item.left_at is not None and now - item.left_at > LEFT_ITEMS_KEPT
 
     def _leave(self, item: QueueItem, moment: float) -> None:
         del self.waiting[item.id]
