@@ -67,13 +67,17 @@ def _encode(type_: str, payload: Body, more: Body | None) -> bytes:
 
 
 class FakeResources:
-    """A store with versions and conflicts. `failures` are raised first, one for each call, in any method."""
+    """A store with versions and conflicts.
+
+    `failures` are raised first, one for each call, in any method; `failing` at every call; `refusal` at every write.
+    """
 
     def __init__(self) -> None:
         self.bodies: dict[tuple[str, str], Body] = {}
         self.calls: list[tuple[str, str, str]] = []
         self.failures: list[Exception] = []
         self.failing: ReconcilerError | None = None
+        self.refusal: ReconcilerError | None = None
         self._version = 0
 
     def only(self, kind: str) -> Body:
@@ -86,6 +90,8 @@ class FakeResources:
             raise self.failing
         if self.failures:
             raise self.failures.pop(0)
+        if self.refusal is not None and verb != "find":
+            raise self.refusal
 
     def _store(self, kind: str, name: str, body: Body) -> Body:
         self._version += 1

@@ -157,10 +157,8 @@ async def test_a_project_that_is_being_deleted_is_waited_for() -> None:
 
 
 async def test_what_the_api_server_refuses_is_refused_by_field() -> None:
-    class Refusing(FakeResources):
-        async def create(self, kind: str, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-            raise Invalid("spec.components: too many", field="spec.components", status=422)
-
-    outcome = await accept(Refusing(), initialize())
+    resources = FakeResources()
+    resources.refusal = Invalid("spec.components: too many", field="spec.components", status=422)
+    outcome = await accept(resources, initialize())
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, outcome.field) == ("InvalidResource", "spec.components")

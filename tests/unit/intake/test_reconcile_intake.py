@@ -121,12 +121,8 @@ async def test_a_race_with_another_delivery_is_the_same_request() -> None:
 
 async def test_what_the_api_server_refuses_is_refused_by_field() -> None:
     resources = FakeResources()
-
-    class Refusing(FakeResources):
-        async def create(self, kind: str, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-            raise Invalid("spec.environment: must be shorter", field="spec.environment", status=422)
-
-    outcome = await accept(Refusing(), reconcile())
+    resources.refusal = Invalid("spec.environment: must be shorter", field="spec.environment", status=422)
+    outcome = await accept(resources, reconcile())
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, outcome.field) == ("InvalidResource", "spec.environment")
     assert not resources.bodies
