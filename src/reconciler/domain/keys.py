@@ -82,6 +82,11 @@ KINDS: Mapping[str, Kind] = {
 """Every kind we touch, by its name."""
 
 
+def named(kind: Kind | str) -> Kind:
+    """Return the kind that is meant; one of ours, or known here, when it is given by name."""
+    return KINDS[kind] if isinstance(kind, str) else kind
+
+
 def key_of(body: Mapping[str, Any], kind: str = "") -> Key:
     """Return the key of a body; lists of built-in kinds leave `kind` out of their items, so it may be given."""
     metadata = body["metadata"]

@@ -129,6 +129,10 @@ class Cache:
         self._tell(Change(key, before, body, source))
         return True
 
+    def renew(self, body: Body) -> bool:
+        """Keep a body that the resync found, if it is newer than what is known; return whether it was news."""
+        return self.remember(body, Source.RESYNC)
+
     def forget(self, key: Key, revision: int, *, uid: str = "", source: Source = Source.EVENT) -> bool:
         """Drop what is gone as of `revision`, unless something newer is known; return whether it was known.
 

@@ -16,7 +16,7 @@ from reconciler.clients.kubernetes.credentials import USER_AGENT, Credentials
 from reconciler.clients.kubernetes.refusals import SYSTEM, refusal
 from reconciler.domain.clock import Clock, SystemClock
 from reconciler.domain.errors import NotFound, OutcomeUnknown, Refused, Unavailable
-from reconciler.domain.keys import EVENT, Body, Kind
+from reconciler.domain.keys import EVENT, Body, Kind, named
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -64,7 +64,8 @@ def _unobserved(_: Call) -> None:
 class Kubernetes:
     """One API server. Every method may raise Unavailable (or RateLimited), Refused and, for changes, OutcomeUnknown.
 
-    A request ends within `timeout`. There are no retries here: the next look is the retry.
+    A kind is given as it is, or by its name. A request ends within `timeout`. There are no retries here: the next look
+    is the retry.
     """
 
     def __init__(
@@ -93,11 +94,12 @@ class Kubernetes:
 
     # Questions
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> Body:
+    async def get(self, kind: Kind | str, namespace: str, name: str) -> Body:
         """Return one resource as it is now. Raises NotFound."""
+        kind = named(kind)
         return await self._ask(kind, kind.path(namespace, name), f"get {kind.kind} {namespace}/{name}")
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> Body | None:
+    async def find(self, kind: Kind | str, namespace: str, name: str) -> Body | None:
         """Return one resource as it is now, None if it is not there."""
         try:
             return await self.get(kind, namespace, name)
@@ -105,7 +107,7 @@ class Kubernetes:
             return None
 
     async def list_(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = 500
+        self, kind: Kind | str, namespace: str | None = None, *, label_selector: str = "", limit: int = 500
     ) -> tuple[list[Body], str]:
         """Return all resources of a kind (in one namespace, or all) and the resource version of the whole answer.
 
@@ -120,13 +122,14 @@ class Kubernetes:
         return items, version
 
     async def pages(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = 500
+        self, kind: Kind | str, namespace: str | None = None, *, label_selector: str = "", limit: int = 500
     ) -> AsyncGenerator[tuple[list[Body], str]]:
         """Yield a kind's resources page by page, all pages as of the same resource version, which comes with each.
 
         Raises:
             Unavailable: the pages took so long that the server forgot their version: begin again.
         """
+        kind = named(kind)
         parameters = {"limit": str(limit)} | ({"labelSelector": label_selector} if label_selector else {})
         while True:
             answer = await self._ask(kind, kind.path(namespace), f"list {kind.plural}", parameters)
@@ -138,29 +141,34 @@ class Kubernetes:
 
     # Changes
 
-    async def create(self, kind: Kind, namespace: str, body: Body) -> Body:
+    async def create(self, kind: Kind | str, namespace: str, body: Body) -> Body:
         """Create a resource and return it as stored. Raises AlreadyExists, NotFound (namespace), Invalid."""
+        kind = named(kind)
         name = body.get("metadata", {}).get("name", "")
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         return await self._change("POST", kind, kind.path(namespace), f"create {kind.kind} {namespace}/{name}", body)
 
-    async def replace(self, kind: Kind, namespace: str, name: str, body: Body) -> Body:
+    async def replace(self, kind: Kind | str, namespace: str, name: str, body: Body) -> Body:
         """Put a resource, guarded by the resource version in `body`. Raises Conflict, NotFound, Invalid."""
+        kind = named(kind)
         return await self._change(
             "PUT", kind, kind.path(namespace, name), f"replace {kind.kind} {namespace}/{name}", body
         )
 
     async def patch(
-        self, kind: Kind, namespace: str, name: str, patch: Body, resource_version: str | None = None
+        self, kind: Kind | str, namespace: str, name: str, patch: Body, resource_version: str | None = None
     ) -> Body:
         """Merge `patch` into a resource, guarded if a version is given. Raises Conflict, NotFound, Invalid."""
+        kind = named(kind)
         what = f"patch {kind.kind} {namespace}/{name}"
         body = _guarded(patch, resource_version)
         return await self._change("PATCH", kind, kind.path(namespace, name), what, body, content_type=MERGE_PATCH)
 
     async def patch_status(
-        self, kind: Kind, namespace: str, name: str, patch: Body, resource_version: str | None
+        self, kind: Kind | str, namespace: str, name: str, patch: Body, resource_version: str | None
     ) -> Body:
         """Merge `patch` (`{"status": …}`) into a status, guarded by the version. Raises Conflict, NotFound, Invalid."""
+        kind = named(kind)
         what = f"patch status of {kind.kind} {namespace}/{name}"
         body = _guarded(patch, resource_version)
         return await self._change(
@@ -168,16 +176,17 @@ class Kubernetes:
         )
 
     async def json_patch(
-        self, kind: Kind, namespace: str, name: str, operations: Sequence[Body], *, subresource: str = ""
+        self, kind: Kind | str, namespace: str, name: str, operations: Sequence[Body], *, subresource: str = ""
     ) -> Body:
         """Apply a JSON patch. Raises Conflict when a `test` in it fails or a path is not there, NotFound, Invalid."""
+        kind = named(kind)
         what = f"patch {kind.kind} {namespace}/{name}"
         path = kind.path(namespace, name, subresource)
         return await self._change("PATCH", kind, path, what, list(operations), content_type=JSON_PATCH)
 
     async def delete(
         self,
-        kind: Kind,
+        kind: Kind | str,
         namespace: str,
         name: str,
         *,
@@ -192,6 +201,7 @@ class Kubernetes:
         Raises:
             NotFound, Conflict (another uid or version).
         """
+        kind = named(kind)
         asked = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {field: value for field, value in asked.items() if value}
         options: Body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
@@ -203,7 +213,7 @@ class Kubernetes:
 
     async def create_event(self, namespace: str, body: Body) -> Body:
         """Post an Event (core/v1); `metadata.generateName` names it. Raises Invalid, NotFound."""
-        return await self.create(EVENT, namespace, {"apiVersion": "v1", "kind": "Event", **body})
+        return await self.create(EVENT, namespace, body)
 
     # The server's clock
 
