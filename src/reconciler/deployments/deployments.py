@@ -14,14 +14,14 @@ from reconciler.deployments.work import Deadlines, DeploymentWork, Stages
 from reconciler.domain.answers import Failed, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import AlreadyExists, Conflict, NotFound
-from reconciler.domain.invalid import invalid_status
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER, environment_name, record_name
 from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase
 from reconciler.domain.resources.common import api_object
 from reconciler.domain.slot import given_back, holds, made_current
 from reconciler.engine.engine import Engine
 from reconciler.engine.folding import fold
+from reconciler.engine.invalid import tell_invalid
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 
@@ -50,7 +50,7 @@ class Deployments:
         try:
             record = DeploymentRecord(body)
         except ValidationError as error:
-            await self._invalid(body, error)
+            await tell_invalid(self.store, body, error, self.clock.now())
             return None
         if record.status.phase.is_end:
             return await self._after_the_end(record)
@@ -180,12 +180,6 @@ class Deployments:
             await self.store.create(body)
         except AlreadyExists as error:
             raise Conflict("the environment was made meanwhile") from error
-
-    async def _invalid(self, body: Body, error: ValidationError) -> None:
-        if body["metadata"].get("deletionTimestamp"):
-            await self.store.remove_finalizer(body)
-            return
-        await self.store.write_status(body, invalid_status(body, error, self.clock.now()))
 
 
 def _is_current(environment: Environment | None, record: DeploymentRecord) -> bool:

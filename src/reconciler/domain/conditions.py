@@ -7,6 +7,7 @@ from typing import Literal
 from reconciler.domain.resources import Condition, Phase, Step, StepState
 
 Truth = Literal["True", "False", "Unknown"]
+KState = Literal["Ready", "Reconciling", "Stalled"]
 REACHABLE = {
     "jenkins": "JenkinsReachable",
     "argocd": "ArgoReachable",
@@ -42,7 +43,7 @@ def with_condition(
 
 def kstatus(
     conditions: Sequence[Condition],
-    state: Literal["Ready", "Reconciling", "Stalled"],
+    state: KState,
     reason: str,
     message: str,
     generation: int,
@@ -72,7 +73,7 @@ def deployment_conditions(
     """Return the conditions of a deployment in a phase, with what its steps know of the systems."""
     match phase:
         case Phase.SUCCEEDED:
-            state: Literal["Ready", "Reconciling", "Stalled"] = "Ready"
+            state: KState = "Ready"
         case Phase.FAILED | Phase.ROLLED_BACK | Phase.CANCELLED | Phase.SUPERSEDED:
             state = "Stalled"
         case _:

@@ -8,8 +8,17 @@ from pydantic import ValidationError
 from reconciler.domain.conditions import kstatus
 from reconciler.domain.keys import Body
 from reconciler.domain.resources import Condition
+from reconciler.engine.store import Store
 
 _MOST_NAMED = 5
+
+
+async def tell_invalid(store: Store, body: Body, error: ValidationError, now: datetime) -> None:
+    """Write what is wrong into the status; a resource that is being deleted is let go: nothing was made for it."""
+    if body["metadata"].get("deletionTimestamp"):
+        await store.remove_finalizer(body)
+        return
+    await store.write_status(body, invalid_status(body, error, now))
 
 
 def invalid_status(body: Body, error: ValidationError, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""Settings that only need access: registries, zones and git credentials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from reconciler.domain.answers import Answer, Done, Waiting
+from reconciler.domain.outside.builds import GitLogin
+from reconciler.domain.outside.dns import Zone
+from reconciler.domain.outside.images import ImageRepository
+from reconciler.domain.resources import ContainerRegistry, DevOpsProject, DNSZone, GitCredential, InventoryItem
+from reconciler.domain.wanted import repository_of
+from reconciler.projects.setup import SetupLook, change
+
+
+class ImageRepositories(Protocol):
+    """The repositories of one registry."""
+
+    async def check_access(self) -> str:
+        """Return what is worth knowing about the access. Raises Refused."""
+        ...
+
+    async def find_repository(self, name: str) -> ImageRepository | None:
+        """Return the repository, if it is there."""
+        ...
+
+    async def create_repository(self, name: str, description: str) -> None:
+        """Make a repository; it is fine when it is there, or when the registry makes it at the first push."""
+        ...
+
+
+class Zones(Protocol):
+    """The zones of one DNS account."""
+
+    async def find_zone(self, domain: str) -> Zone | None:
+        """Return the zone, if the account has it. Raises Refused with the cause of a refusal."""
+        ...
+
+
+class GitLogins(Protocol):
+    """The logins behind GitCredentials."""
+
+    async def login(self, credential: GitCredential, identity: str) -> GitLogin:
+        """Return the login under an id. Raises Missing when the Secret or a key of it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySetup:
+    """The steps of one ContainerRegistry: access, and a repository for each component of each project that uses it."""
+
+    registry: ImageRepositories
+    settings: ContainerRegistry
+    projects: Sequence[DevOpsProject]
+    note: str
+    """What a repository's description says of its owner."""
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        names = [
+            repository_of(project, component.name, self.settings)
+            for project in self.projects
+            for component in project.spec.components
+        ]
+        return [
+            SetupLook("access", self._access),
+            *(
+                SetupLook(f"repository {name}"[:64], partial(self._repository, name), self._item(name))
+                for name in names[:60]
+            ),
+        ]
+
+    async def _access(self) -> Answer:
+        return Done({"message": await self.registry.check_access()})
+
+    async def _repository(self, name: str) -> Answer:
+        if await self.registry.find_repository(name) is not None:
+            return Done()
+        act = partial(self.registry.create_repository, name, self.note)
+        return change(self.settings, name, act, f"make repository {name}", "registry")
+
+    def _item(self, name: str) -> InventoryItem:
+        return InventoryItem(
+            system="registry", kind="Repository", name=name, endpoint=self.settings.spec.endpoint or ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSetup:
+    """The one step of a DNSZone: the key may use the zone."""
+
+    zones: Zones
+    settings: DNSZone
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        return [SetupLook("access", self._access)]
+
+    async def _access(self) -> Answer:
+        domain = self.settings.spec.domain
+        zone = await self.zones.find_zone(domain)
+        if zone is None:
+            remedy = "use the key of the account that has it, or correct spec.domain"
+            return Waiting(f"zone {domain}, which the account does not have", reason="ZoneNotFound", remedy=remedy)
+        if zone.problem:
+            return Waiting(f"zone {domain}: {zone.problem}", reason="ZoneLocked", remedy="unlock it at the provider")
+        return Done()
+
+
+@dataclass(frozen=True, slots=True)
+class GitSetup:
+    """The one step of a GitCredential: its Secret is there with the keys it needs."""
+
+    logins: GitLogins
+    settings: GitCredential
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        return [SetupLook("secret", self._secret)]
+
+    async def _secret(self) -> Answer:
+        await self.logins.login(self.settings, self.settings.name)
+        return Done()

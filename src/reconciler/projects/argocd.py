@@ -1,0 +1,148 @@
+"""What a project has in Argo CD: an AppProject, and its repository."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from reconciler.domain.answers import Answer, Done
+from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
+from reconciler.domain.outside.builds import GitLogin
+from reconciler.domain.ownership import Marker
+from reconciler.domain.resources import ArgoSettings, DevOpsProject, Environment, InventoryItem
+from reconciler.domain.wanted import argo_project
+from reconciler.projects.jenkins import name_taken
+from reconciler.projects.setup import SetupLook, change
+
+_SYSTEM = "argocd"
+
+
+class ArgoProjects(Protocol):
+    """Projects and repositories of one deployment tool."""
+
+    async def version(self) -> str:
+        """Return the server's version."""
+        ...
+
+    async def find_project(self, name: str) -> ArgoProject | None:
+        """Return the project, if it is there."""
+        ...
+
+    async def create_project(self, shape: ProjectShape, marker: Marker) -> None:
+        """Make a project. Raises AlreadyExists."""
+        ...
+
+    async def update_project(self, shape: ProjectShape, marker: Marker) -> None:
+        """Make the project allow what is wanted."""
+        ...
+
+    async def delete_project(self, name: str) -> None:
+        """Delete a project; it is fine when it is gone. Raises Busy while applications refer to it."""
+        ...
+
+    async def find_repository(self, url: str, project: str) -> Repository | None:
+        """Return the repository, if it is known there."""
+        ...
+
+    async def apply_repository(self, url: str, login: GitLogin | None, project: str) -> None:
+        """Make the repository known, or write it whole anew."""
+        ...
+
+    async def delete_repository(self, url: str, project: str) -> None:
+        """Forget the repository; it is fine when it is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArgoSetup:
+    """The steps of one ArgoSettings."""
+
+    tool: ArgoProjects
+    settings: ArgoSettings
+    project: DevOpsProject
+    environments: Sequence[Environment]
+    login: GitLogin | None
+    marker: Marker
+
+    @property
+    def repo_url(self) -> str:
+        """Where the manifests are."""
+        return self.settings.spec.source.repo_url or self.project.spec.git.url
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        name = argo_project(self.project.name, self.settings)
+        return [
+            SetupLook("project", self._project, self._item("AppProject", name)),
+            SetupLook("repository", self._repository, self._item("Repository", self.repo_url)),
+        ]
+
+    def shape(self) -> ProjectShape:
+        """Return the AppProject as it is wanted: only our repository, only our environments' namespaces."""
+        destinations = {(one.spec.cluster, one.target_namespace) for one in self.environments}
+        return ProjectShape(
+            name=argo_project(self.project.name, self.settings),
+            description=self.project.spec.display_name or self.project.name,
+            source_repos=(self.repo_url,),
+            destinations=tuple(sorted(destinations)),
+        )
+
+    async def _project(self) -> Answer:
+        shape = self.shape()
+        found = await self.tool.find_project(shape.name)
+        if found is None:
+            what = f"make AppProject {shape.name}"
+            return change(
+                self.settings, "project", partial(self.tool.create_project, shape, self.marker), what, _SYSTEM
+            )
+        if not self.marker.is_same_owner(found.marker):
+            return name_taken(f"AppProject {shape.name}", found.marker)
+        if found.shape == shape and found.marker == self.marker:
+            return Done()
+        what = f"make AppProject {shape.name} allow what is wanted"
+        act = partial(self.tool.update_project, shape, self.marker)
+        return change(self.settings, "project", act, what, _SYSTEM, str(found.shape))
+
+    async def _repository(self) -> Answer:
+        project = argo_project(self.project.name, self.settings)
+        if await self.tool.find_repository(self.repo_url, project) is not None:
+            return Done()
+        act = partial(self.tool.apply_repository, self.repo_url, self.login, project)
+        return change(self.settings, "repository", act, f"make repository {self.repo_url} known", _SYSTEM)
+
+    def _item(self, kind: str, name: str) -> InventoryItem:
+        endpoint = self.settings.spec.endpoint or ""
+        return InventoryItem(system=_SYSTEM, kind=kind, name=name[:320], endpoint=endpoint, marker=self.marker.text())
+
+
+@dataclass(frozen=True, slots=True)
+class ArgoRemoval:
+    """The steps by which what an ArgoSettings made goes again."""
+
+    tool: ArgoProjects
+    settings: ArgoSettings
+    marker: Marker
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        by_kind = {item.kind: item.name for item in self.settings.status.inventory}
+        project = by_kind.get("AppProject", "")
+        steps = []
+        if url := by_kind.get("Repository"):
+            steps.append(SetupLook("remove repository", lambda: self._without_repository(url, project)))
+        if project:
+            steps.append(SetupLook("remove project", lambda: self._without_project(project)))
+        return steps
+
+    async def _without_repository(self, url: str, project: str) -> Answer:
+        if await self.tool.find_repository(url, project) is None:
+            return Done()
+        act = partial(self.tool.delete_repository, url, project)
+        return change(self.settings, "repository", act, f"forget repository {url}", _SYSTEM)
+
+    async def _without_project(self, name: str) -> Answer:
+        found = await self.tool.find_project(name)
+        if found is None or not self.marker.is_same_owner(found.marker):
+            return Done()
+        act = partial(self.tool.delete_project, name)
+        return change(self.settings, "project", act, f"remove AppProject {name}", _SYSTEM)

@@ -1,0 +1,143 @@
+"""The settings and environments that a project makes from its spec: what they should be, and what to change. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.domain.keys import Body
+from reconciler.domain.names import FINALIZER, environment_name
+from reconciler.domain.resources import (
+    ArgoSettings,
+    ContainerRegistry,
+    DevOpsProject,
+    DNSZone,
+    Environment,
+    JenkinsSettings,
+    Resource,
+)
+from reconciler.domain.resources.common import api_object
+
+_SEVERAL = 2
+CONFIRM_REMOVAL = "freeleaps.com/confirm-removal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What the operator's own settings say where a project says nothing.
+
+    Attributes:
+        folder: of jobs in Jenkins.
+        registry: spec of the ContainerRegistry that a project gets.
+        zone: spec of the DNSZone that a project gets when its domains are below it; None: the operator has none.
+    """
+
+    folder: str = "freeleaps"
+    registry: Mapping[str, Any] = field(default_factory=dict)
+    zone: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be done to the children: create these, patch the specs of these, delete these."""
+
+    create: Sequence[Body] = ()
+    patch: Sequence[tuple[Body, Body]] = ()
+    delete: Sequence[Body] = ()
+    held_back: Sequence[Body] = ()
+    """To be deleted, but so many at once that a person must confirm it."""
+
+
+def plan(project: DevOpsProject, existing: Iterable[Body], defaults: Defaults) -> Changes:
+    """Return what differs between the children as they should be and as they are.
+
+    Children that the project did not make are left alone, and so are previews.
+    """
+    have = {(body["kind"], body["metadata"]["name"]): body for body in existing}
+    wanted = {(body["kind"], body["metadata"]["name"]): body for body in desired(project, defaults)}
+    create = [body for name, body in wanted.items() if name not in have]
+    patch = [
+        (have[name], {"spec": difference})
+        for name, body in wanted.items()
+        if name in have
+        and is_made_by(project, have[name])
+        and (difference := _difference(have[name].get("spec") or {}, body["spec"]))
+    ]
+    surplus = [
+        body
+        for (kind, name), body in have.items()
+        if kind == Environment.kind and (kind, name) not in wanted and _is_declared_by(project, body)
+    ]
+    declared = sum(kind == Environment.kind and _is_declared_by(project, body) for (kind, _), body in have.items())
+    if len(surplus) >= _SEVERAL and 2 * len(surplus) > declared and not _is_confirmed(project):
+        return Changes(create, patch, (), surplus)
+    return Changes(create, patch, surplus)
+
+
+def desired(project: DevOpsProject, defaults: Defaults) -> list[Body]:
+    """Return the children that the spec asks for."""
+    spec = project.spec
+    bodies = [_environment(project, declared.dump(), declared.name) for declared in spec.environments]
+    if spec.jenkins_ref is None:
+        bodies.append(_child(project, JenkinsSettings, {"projectRef": project.name, "folder": defaults.folder}))
+    if spec.argo_ref is None:
+        bodies.append(_child(project, ArgoSettings, {"projectRef": project.name}))
+    if spec.registry.ref is None:
+        bodies.append(_child(project, ContainerRegistry, dict(defaults.registry)))
+    if spec.dns.zone_ref is None and defaults.zone and _needs_zone(project, str(defaults.zone.get("domain", ""))):
+        bodies.append(_child(project, DNSZone, dict(defaults.zone)))
+    return bodies
+
+
+def owner_of(project: DevOpsProject) -> Body:
+    """Return the owner reference of a project's child."""
+    return {
+        "apiVersion": project.body["apiVersion"],
+        "kind": project.kind,
+        "name": project.name,
+        "uid": project.metadata.uid,
+        "controller": True,
+    }
+
+
+def is_made_by(project: DevOpsProject, body: Body) -> bool:
+    """Tell whether the project made the resource."""
+    owners = body["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == project.metadata.uid for owner in owners)
+
+
+def _is_declared_by(project: DevOpsProject, body: Body) -> bool:
+    is_preview = (body["metadata"].get("labels") or {}).get("freeleaps.com/preview") == "true"
+    return is_made_by(project, body) and not is_preview and not body["metadata"].get("deletionTimestamp")
+
+
+def _is_confirmed(project: DevOpsProject) -> bool:
+    token = project.metadata.annotations.get(CONFIRM_REMOVAL)
+    return token is not None and token != project.status.handled.get(CONFIRM_REMOVAL)
+
+
+def _needs_zone(project: DevOpsProject, zone: str) -> bool:
+    templates = [*project.spec.environments, *([project.spec.preview] if project.spec.preview else [])]
+    domains = [one.domain for one in templates if one.domain]
+    return any(domain == zone or domain.endswith(f".{zone}") for domain in domains)
+
+
+def _environment(project: DevOpsProject, template: Mapping[str, Any], name: str) -> Body:
+    spec = {**template, "projectRef": project.name, "name": name}
+    return _child(project, Environment, spec, environment_name(project.name, name))
+
+
+def _child(project: DevOpsProject, kind: type[Resource], spec: dict[str, Any], name: str | None = None) -> Body:
+    return api_object(
+        kind,
+        name or project.name,
+        project.namespace,
+        spec,
+        ownerReferences=[owner_of(project)],
+        finalizers=[FINALIZER],
+        labels={"freeleaps.com/project": project.name},
+    )
+
+
+def _difference(have: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of `want` is not so in `have`; fields that we do not set belong to the API server's defaults."""
+    return {name: value for name, value in want.items() if have.get(name) != value}

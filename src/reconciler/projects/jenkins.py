@@ -1,0 +1,185 @@
+"""What a project has in Jenkins: a folder, its git credentials there, and one job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from reconciler.domain.answers import Answer, Done, Waiting
+from reconciler.domain.outside.builds import Folder, GitLogin, Job, JobPath, JobShape
+from reconciler.domain.ownership import Marker
+from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
+from reconciler.domain.wanted import BUILD_PARAMETERS, job_path
+from reconciler.projects.setup import SetupLook, change
+
+_SYSTEM = "jenkins"
+
+
+class Jobs(Protocol):
+    """Folders, jobs and credentials of one build server."""
+
+    async def version(self) -> str:
+        """Return the server's version."""
+        ...
+
+    async def find_folder(self, path: str) -> Folder | None:
+        """Return the folder, if it is there."""
+        ...
+
+    async def create_folder(self, path: str, marker: Marker) -> None:
+        """Make a folder; its parent must exist. Raises AlreadyExists."""
+        ...
+
+    async def find_job(self, path: JobPath) -> Job | None:
+        """Return the job, if it is there."""
+        ...
+
+    async def create_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
+        """Make a job. Raises AlreadyExists."""
+        ...
+
+    async def update_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
+        """Make the job what is wanted."""
+        ...
+
+    async def delete_item(self, path: str) -> None:
+        """Delete a job or folder; it is fine when it is gone."""
+        ...
+
+    async def find_credential(self, folder: str, identity: str) -> str | None:
+        """Return the id of the credential, if it is there; its secret never comes back."""
+        ...
+
+    async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:
+        """Make the credential, or write it whole anew."""
+        ...
+
+    async def delete_credential(self, folder: str, identity: str) -> None:
+        """Delete the credential; it is fine when it is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JenkinsSetup:
+    """The steps of one JenkinsSettings."""
+
+    jobs: Jobs
+    settings: JenkinsSettings
+    project: DevOpsProject
+    login: GitLogin | None
+    marker: Marker
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        path = job_path(self.project.name, self.settings)
+        credential = [SetupLook("credential", self._credential, self._item("Credential", self._credential_name()))]
+        return [
+            *(
+                SetupLook(f"folder {part}"[:64], partial(self._folder, part), self._item("Folder", part))
+                for part in _parts(path.folder)
+            ),
+            *(credential if self.login else []),
+            SetupLook("job", self._job, self._item("Job", f"{path.folder}/{path.name}")),
+        ]
+
+    async def _folder(self, path: str) -> Answer:
+        if await self.jobs.find_folder(path) is not None:
+            return Done()
+        return change(
+            self.settings,
+            f"folder/{path}",
+            partial(self.jobs.create_folder, path, self.marker),
+            f"make folder {path}",
+            _SYSTEM,
+        )
+
+    async def _credential(self) -> Answer:
+        login, folder = self.login, self.settings.spec.folder
+        assert login is not None  # noqa: S101 - the step is there only with a login
+        if await self.jobs.find_credential(folder, login.id) is not None:
+            return Done()
+        what = f"hand git credential {login.id} to folder {folder}"
+        return change(
+            self.settings, "credential", partial(self.jobs.apply_credential, folder, login, self.marker), what, _SYSTEM
+        )
+
+    async def _job(self) -> Answer:
+        path, shape = job_path(self.project.name, self.settings), self.shape()
+        job = await self.jobs.find_job(path)
+        if job is None:
+            what = f"make job {path.folder}/{path.name}"
+            return change(self.settings, "job", partial(self.jobs.create_job, path, shape, self.marker), what, _SYSTEM)
+        if not self.marker.is_same_owner(job.marker):
+            return name_taken(f"job {path.folder}/{path.name}", job.marker)
+        if job.shape == shape and job.marker == self.marker:
+            return Done({"url": job.url})
+        what = f"make job {path.folder}/{path.name} what is wanted"
+        return change(
+            self.settings, "job", partial(self.jobs.update_job, path, shape, self.marker), what, _SYSTEM, str(job.shape)
+        )
+
+    def shape(self) -> JobShape:
+        """Return the job as it is wanted."""
+        spec, pipeline = self.project.spec, self.settings.spec.pipeline
+        extra = sorted(set(self.settings.spec.parameters) - set(BUILD_PARAMETERS))
+        return JobShape(
+            git_url="" if pipeline.inline else spec.git.url,
+            branch="" if pipeline.inline else spec.git.branch,
+            script_path="" if pipeline.inline else pipeline.script_path,
+            script=pipeline.inline or "",
+            credentials_id=self.login.id if self.login and not pipeline.inline else "",
+            parameters=(*BUILD_PARAMETERS, *extra),
+        )
+
+    def _credential_name(self) -> str:
+        return f"{self.settings.spec.folder}/{self.login.id if self.login else ''}"
+
+    def _item(self, kind: str, name: str) -> InventoryItem:
+        return InventoryItem(
+            system=_SYSTEM,
+            kind=kind,
+            name=name,
+            endpoint=self.settings.spec.endpoint or "",
+            marker=self.marker.text(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JenkinsRemoval:
+    """The steps by which what a JenkinsSettings made goes again: job before folder, and no folder in use."""
+
+    jobs: Jobs
+    settings: JenkinsSettings
+    marker: Marker
+
+    def looks(self) -> Sequence[SetupLook]:
+        """Return the steps in order."""
+        items = [item for item in self.settings.status.inventory if item.kind in ("Job", "Credential")]
+        items.sort(key=lambda item: item.kind, reverse=True)
+        return [SetupLook(f"remove {item.kind.lower()} {item.name}"[:64], partial(self._gone, item)) for item in items]
+
+    async def _gone(self, item: InventoryItem) -> Answer:
+        folder, _, name = item.name.rpartition("/")
+        if item.kind == "Credential":
+            if await self.jobs.find_credential(folder, name) is None:
+                return Done()
+            what = f"remove git credential {item.name}"
+            return change(self.settings, item.name, partial(self.jobs.delete_credential, folder, name), what, _SYSTEM)
+        job = await self.jobs.find_job(JobPath(folder, name))
+        if job is None or not self.marker.is_same_owner(job.marker):
+            return Done()
+        what = f"remove job {item.name}"
+        return change(self.settings, item.name, partial(self.jobs.delete_item, item.name), what, _SYSTEM)
+
+
+def _parts(folder: str) -> list[str]:
+    """Return a nested folder and all above it, outermost first."""
+    words = folder.split("/")
+    return ["/".join(words[: depth + 1]) for depth in range(len(words))]
+
+
+def name_taken(what: str, marker: Marker | None) -> Waiting:
+    """Say that a name outside belongs to somebody else."""
+    whose = marker.text() if marker else "somebody without a marker of ours"
+    remedy = "choose another name, or let go of the other owner's"
+    return Waiting(f"{what}, owned by {whose}", reason="NameTaken", remedy=remedy)

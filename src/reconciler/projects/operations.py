@@ -1,0 +1,51 @@
+"""DevOpsInitialize operations of a project: each begins, each ends exactly once. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from reconciler.domain.resources import DevOpsProject, SetupStep, StepState
+from reconciler.domain.resources.devops_project import OperationEnd
+
+MOST_KEPT = 20
+RUNNING, SUCCEEDED, FAILED, SUPERSEDED = "Running", "Succeeded", "Failed", "Superseded"
+
+
+def operations_after(
+    project: DevOpsProject, steps: Sequence[SetupStep], now: datetime, deadline: timedelta
+) -> tuple[list[OperationEnd], int]:
+    """Return the operations after a look, the newest last, and how many were cut in all.
+
+    The newest succeeds when every step is done at this generation and fails at its deadline with the first reason;
+    any other that was running is superseded. `sequence` rises with each change of an operation or of its steps.
+    """
+    known = list(project.status.operations)
+    asked = project.spec.operation
+    if asked is not None and all(one.id != asked.id for one in known):
+        generation = project.metadata.generation
+        known.append(OperationEnd(id=asked.id, requested_at=asked.requested_at, generation=generation, started_at=now))
+    newest = asked.id if asked else ""
+    moved = list(steps) != list(project.status.steps)
+    after = [_after(one, newest, steps, now, deadline, moved=moved) for one in known]
+    cut = max(0, len(after) - MOST_KEPT)
+    return after[cut:], project.status.operations_cut + cut
+
+
+def _after(
+    operation: OperationEnd, newest: str, steps: Sequence[SetupStep], now: datetime, deadline: timedelta, *, moved: bool
+) -> OperationEnd:
+    if operation.state != RUNNING:
+        return operation
+    changes: dict[str, object] = {}
+    first = next((step for step in steps if step.state is not StepState.DONE), None)
+    if operation.id != newest:
+        changes = {"state": SUPERSEDED, "reason": "Superseded", "message": f"{newest} was asked for later"}
+    elif first is None:
+        changes = {"state": SUCCEEDED, "reason": "Ready", "message": ""}
+    elif operation.started_at is not None and now >= operation.started_at + deadline:
+        message = f"not done in {deadline}; {first.name}: {first.waiting_for or first.message}"
+        changes = {"state": FAILED, "reason": first.reason or "DeadlineExceeded", "message": message[:256]}
+    if changes:
+        changes["finished_at"] = now
+    if changes or moved or operation.sequence == 0:
+        changes["sequence"] = operation.sequence + 1
+    return operation.model_copy(update=changes)

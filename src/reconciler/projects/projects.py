@@ -1,0 +1,199 @@
+"""Projects: what one look at a DevOpsProject does: its children made and kept, their state told, removal in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from reconciler.domain.clock import Clock
+from reconciler.domain.conditions import KState, kstatus, reachability
+from reconciler.domain.errors import AlreadyExists
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.names import FINALIZER
+from reconciler.domain.resources import DevOpsProject, Environment, SetupStep, StepState
+from reconciler.domain.resources.devops_project import DevOpsProjectStatus
+from reconciler.engine.invalid import tell_invalid
+from reconciler.engine.store import Store
+from reconciler.projects.children import CONFIRM_REMOVAL, Changes, Defaults, is_made_by, plan
+from reconciler.projects.operations import RUNNING, operations_after
+
+_SETTINGS = {"jenkins": "JenkinsSettings", "argocd": "ArgoSettings", "registry": "ContainerRegistry", "dns": "DNSZone"}
+_RESYNC = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projects:
+    """Looks at projects."""
+
+    store: Store
+    clock: Clock
+    defaults: Defaults
+    setup_deadline: timedelta = timedelta(minutes=30)
+
+    async def look(self, key: Key) -> datetime | None:
+        """Bring a project's children in order and tell how they are; return when to look again."""
+        body = self.store.read(key)
+        if body is None:
+            return None
+        try:
+            project = DevOpsProject(body)
+        except ValidationError as error:
+            await tell_invalid(self.store, body, error, self.clock.now())
+            return None
+        if project.is_deleting:
+            return await self._remove(project)
+        project = DevOpsProject(await self.store.ensure_finalizer(body))
+        changes = plan(project, self._children(project), self.defaults)
+        await self._apply(changes)
+        return await self._tell(project, changes)
+
+    def _children(self, project: DevOpsProject) -> list[Body]:
+        kinds = (*_SETTINGS.values(), "Environment")
+        return [
+            body
+            for kind in kinds
+            for body in self.store.list_(kind, project.namespace)
+            if is_made_by(project, body) or body["metadata"]["name"] == project.name
+        ]
+
+    async def _apply(self, changes: Changes) -> None:
+        for body in changes.create:
+            try:
+                await self.store.create(body)
+            except AlreadyExists:
+                # Somebody made one of that name a moment ago: it is theirs, and the next look sees it.
+                continue
+        for body, patch in changes.patch:
+            await self.store.patch(body, patch)
+        for body in changes.delete:
+            await self.store.delete(body)
+
+    async def _tell(self, project: DevOpsProject, changes: Changes) -> datetime | None:
+        now, generation, old = self.clock.now(), project.metadata.generation, project.status
+        steps = self._steps(project, changes.held_back, now)
+        operations, cut = operations_after(project, steps, now, self.setup_deadline)
+        first = next((step for step in steps if step.state is not StepState.DONE), None)
+        text = f"{first.name}: {first.waiting_for or first.message}" if first else ""
+        state: KState = "Ready" if first is None else "Stalled" if first.remedy else "Reconciling"
+        reason = first.reason if first and first.reason else state
+        conditions = kstatus(old.conditions, state, reason, text, generation, now)
+        handled = dict(old.handled)
+        if (token := project.metadata.annotations.get(CONFIRM_REMOVAL)) is not None:
+            handled[CONFIRM_REMOVAL] = token
+        environments = sum(1 for _ in self.store.list_("Environment", project.namespace, project=project.name))
+        status = old.model_copy(
+            update={
+                "observed_generation": generation,
+                "steps": steps,
+                "operations": operations,
+                "operations_cut": cut,
+                "conditions": reachability(conditions, steps, generation, now),
+                "environments": environments,
+                "handled": handled,
+            }
+        )
+        await self.store.write_status(project.body, status.dump())
+        return self._next_look(status, now)
+
+    def _next_look(self, status: DevOpsProjectStatus, now: datetime) -> datetime:
+        running = [one for one in status.operations if one.state == RUNNING and one.started_at]
+        deadlines = [one.started_at + self.setup_deadline for one in running if one.started_at]
+        return min([*deadlines, now + _RESYNC])
+
+    def _steps(self, project: DevOpsProject, held_back: Sequence[Body], now: datetime) -> list[SetupStep]:
+        old = {step.name: step for step in project.status.steps}
+        names = self._names(project)
+        steps = [
+            self._step(old.get(name) or SetupStep(name=name), project, kind, names[name], now)
+            for name, kind in _SETTINGS.items()
+        ]
+        if held_back:
+            listed = ", ".join(body["metadata"]["name"] for body in held_back[:5])
+            changes = {
+                "state": StepState.WAITING,
+                "reason": "RemovalNotConfirmed",
+                "waiting_for": f"confirmation that {len(held_back)} environments go: {listed}"[:256],
+                "remedy": f"set the annotation {CONFIRM_REMOVAL} to any token",
+            }
+            steps.append(SetupStep(name="environments").model_copy(update=changes))
+        return steps
+
+    def _names(self, project: DevOpsProject) -> dict[str, str]:
+        spec = project.spec
+        refs = {"jenkins": spec.jenkins_ref, "argocd": spec.argo_ref, "registry": spec.registry.ref}
+        named = {name: ref.name if ref else project.name for name, ref in refs.items()}
+        return {**named, "dns": spec.dns.zone_ref.name if spec.dns.zone_ref else project.name}
+
+    def _step(self, step: SetupStep, project: DevOpsProject, kind: str, name: str, now: datetime) -> SetupStep:
+        """Return the step as the settings behind it stand."""
+        body = self.store.read(Key(kind, project.namespace, name))
+        if body is None and kind == "DNSZone" and project.spec.dns.zone_ref is None:
+            return _moved(step, StepState.DONE, now, message="no zone of its own")
+        if body is None:
+            remedy = "" if name == project.name else f"create {kind} {name}"
+            return _moved(
+                step, StepState.WAITING, now, waiting_for=f"{kind} {name}", reason="SettingsNotFound", remedy=remedy
+            )
+        status = body.get("status") or {}
+        conditions = {one["type"]: one for one in status.get("conditions") or []}
+        ready, stalled = conditions.get("Ready", {}), conditions.get("Stalled", {})
+        is_seen = status.get("observedGeneration", 0) >= body["metadata"].get("generation", 0)
+        if ready.get("status") == "True" and is_seen:
+            return _moved(step, StepState.DONE, now, message=status.get("detail", "")[:256])
+        text = ready.get("message") or f"{kind} {name} to be set up"
+        remedy = "see its conditions" if stalled.get("status") == "True" else ""
+        away: Body = next((one for one in status.get("steps") or [] if one.get("system")), {})
+        return _moved(
+            step,
+            StepState.WAITING,
+            now,
+            waiting_for=text[:256],
+            reason=ready.get("reason", ""),
+            remedy=remedy,
+            system=away.get("system", ""),
+        )
+
+    async def _remove(self, project: DevOpsProject) -> datetime | None:
+        """Remove in an order that strands nothing: environments, then settings, then the project."""
+        if FINALIZER not in project.metadata.finalizers:
+            return None
+        environments = list(self.store.list_("Environment", project.namespace, project=project.name))
+        records = list(self.store.list_("DeploymentRecord", project.namespace, project=project.name, active_only=True))
+        settings = [
+            body for body in self._children(project) if body["kind"] != Environment.kind and is_made_by(project, body)
+        ]
+        for left in (environments, settings):
+            for body in left:
+                if not body["metadata"].get("deletionTimestamp"):
+                    await self.store.delete(body)
+            if left:
+                break
+        waits_for = environments or settings or records
+        if not waits_for:
+            await self.store.remove_finalizer(project.body)
+            return None
+        listed = ", ".join(f"{body['kind']} {body['metadata']['name']}" for body in waits_for[:5])
+        now = self.clock.now()
+        conditions = kstatus(
+            project.status.conditions,
+            "Reconciling",
+            "Removing",
+            f"waits for {listed}",
+            project.metadata.generation,
+            now,
+        )
+        status = project.status.model_copy(update={"conditions": conditions})
+        await self.store.write_status(project.body, status.dump())
+        return now + _RESYNC
+
+
+def _moved(step: SetupStep, state: StepState, now: datetime, **changes: str) -> SetupStep:
+    quiet = {"waiting_for": "", "reason": "", "remedy": "", "message": "", "system": ""}
+    moments: dict[str, datetime | None] = {"started_at": step.started_at or now}
+    if state is StepState.DONE:
+        moments |= {"finished_at": step.finished_at or now, "waiting_since": None}
+    else:
+        same = step.state is state and step.reason == changes.get("reason", "")
+        moments |= {"finished_at": None, "waiting_since": step.waiting_since if same and step.waiting_since else now}
+    return step.model_copy(update={**quiet, **moments, **changes, "state": state})

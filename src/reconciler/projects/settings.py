@@ -1,0 +1,263 @@
+"""Settings: what one look at a settings resource does, whatever its kind."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from reconciler.domain.answers import Answer, Waiting
+from reconciler.domain.clock import Clock
+from reconciler.domain.errors import ReconcilerError
+from reconciler.domain.keys import Key
+from reconciler.domain.names import FINALIZER
+from reconciler.domain.outside.builds import GitLogin
+from reconciler.domain.ownership import Marker
+from reconciler.domain.resources import (
+    ArgoSettings,
+    ContainerRegistry,
+    DeletionPolicy,
+    DevOpsProject,
+    DNSZone,
+    Environment,
+    GitCredential,
+    JenkinsSettings,
+    Resource,
+)
+from reconciler.domain.resources.settings import SettingsStatus
+from reconciler.domain.urls import longest_prefix
+from reconciler.engine.engine import Engine
+from reconciler.engine.invalid import tell_invalid
+from reconciler.engine.patience import Patience
+from reconciler.engine.store import Store
+from reconciler.projects.access import (
+    GitLogins,
+    GitSetup,
+    ImageRepositories,
+    RegistrySetup,
+    Zones,
+    ZoneSetup,
+)
+from reconciler.projects.argocd import ArgoProjects, ArgoRemoval, ArgoSetup
+from reconciler.projects.jenkins import JenkinsRemoval, JenkinsSetup, Jobs
+from reconciler.projects.setup import SetupLook, SetupWork
+
+_POLL = timedelta(seconds=300)
+
+
+class Systems(Protocol):
+    """The outside systems that settings name. Each method raises Missing when a Secret or a key of it is not there."""
+
+    async def jobs(self, settings: JenkinsSettings) -> Jobs:
+        """Return the jobs of a build server."""
+        ...
+
+    async def argo_projects(self, settings: ArgoSettings) -> ArgoProjects:
+        """Return the projects of a deployment tool."""
+        ...
+
+    async def image_repositories(self, settings: ContainerRegistry) -> ImageRepositories:
+        """Return the repositories of a registry."""
+        ...
+
+    async def zones(self, settings: DNSZone) -> Zones:
+        """Return the zones of a DNS account."""
+        ...
+
+    async def default_git_login(self, settings: JenkinsSettings | ArgoSettings, identity: str) -> GitLogin | None:
+        """Return the operator's own git login, where there is one and the settings name the operator's own endpoint."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Looks at settings resources."""
+
+    store: Store
+    engine: Engine
+    clock: Clock
+    patience: Patience
+    systems: Systems
+    logins: GitLogins
+    owner: str
+
+    async def look(self, key: Key) -> datetime | None:
+        """Bring in order what the settings own outside; return when to look again."""
+        body = self.store.read(key)
+        if body is None:
+            return None
+        try:
+            resource = _KINDS[key.kind](body)
+        except ValidationError as error:
+            await tell_invalid(self.store, body, error, self.clock.now())
+            return None
+        if resource.is_deleting:
+            return await self._remove(resource)
+        if resource.is_paused:
+            return None
+        resource.body = await self.store.ensure_finalizer(body)
+        return await self._carry_out(resource, await self._looks(resource, self._set_up))
+
+    async def _carry_out(self, resource: Resource, looks: Sequence[SetupLook]) -> datetime | None:
+        status = SettingsStatus.model_validate(resource.body.get("status") or {})
+        work = SetupWork(resource, status, looks, store=self.store, clock=self.clock, patience=self.patience)
+        work.poll = _poll_of(resource)
+        await self.engine.carry_out(work)
+        return work.status.next_look_at
+
+    async def _looks(
+        self, resource: Resource, of: Callable[[Resource], Awaitable[Sequence[SetupLook]]]
+    ) -> Sequence[SetupLook]:
+        """Return the steps; what keeps us from even making them is the answer of a first step of its own."""
+        try:
+            return await of(resource)
+        except ReconcilerError as error:
+            return [SetupLook("access", _raising(error))]
+
+    async def _set_up(self, resource: Resource) -> Sequence[SetupLook]:
+        match resource:
+            case JenkinsSettings():
+                project = self._project(resource, resource.spec.project_ref)
+                if project is None:
+                    return [_waits_for_project(resource.spec.project_ref)]
+                login = await self._login(project, resource, f"{project.name}-git")
+                jobs = await self.systems.jobs(resource)
+                return JenkinsSetup(jobs, resource, project, login, self._marker(resource)).looks()
+            case ArgoSettings():
+                project = self._project(resource, resource.spec.project_ref)
+                if project is None:
+                    return [_waits_for_project(resource.spec.project_ref)]
+                login = await self._login(project, resource, f"{project.name}-git")
+                tool = await self.systems.argo_projects(resource)
+                environments = self._environments(project)
+                return ArgoSetup(tool, resource, project, environments, login, self._marker(resource)).looks()
+            case ContainerRegistry():
+                registry = await self.systems.image_repositories(resource)
+                note = f"Made by {self._marker(resource).text()}"
+                return RegistrySetup(registry, resource, self._users_of(resource), note).looks()
+            case DNSZone():
+                return ZoneSetup(await self.systems.zones(resource), resource).looks()
+            case GitCredential():
+                return GitSetup(self.logins, resource).looks()
+            case _:
+                raise TypeError(f"{resource.kind} is not a settings kind")
+
+    async def _remove(self, resource: Resource) -> datetime | None:
+        """Remove what is ours outside, once nobody uses the settings any more; then let the resource go."""
+        if FINALIZER not in resource.metadata.finalizers:
+            return None
+        if users := self._still_used_by(resource):
+            status = SettingsStatus.model_validate(resource.body.get("status") or {})
+            text = f"{', '.join(users[:5])} to be gone"
+            await self.store.write_status(resource.body, status.model_copy(update={"waiting_for": text[:256]}).dump())
+            return self.clock.now() + _POLL
+        looks = await self._looks(resource, self._tear_down)
+        next_look = await self._carry_out(resource, looks) if looks else None
+        steps = {step["name"]: step for step in (resource.body.get("status") or {}).get("steps", [])}
+        if all(steps.get(look.name, {}).get("state") == "Done" for look in looks):
+            await self.store.remove_finalizer(resource.body)
+            return None
+        return next_look
+
+    async def _tear_down(self, resource: Resource) -> Sequence[SetupLook]:
+        if self._is_orphaned(resource):
+            return []
+        match resource:
+            case JenkinsSettings():
+                return JenkinsRemoval(await self.systems.jobs(resource), resource, self._marker(resource)).looks()
+            case ArgoSettings():
+                tool = await self.systems.argo_projects(resource)
+                return ArgoRemoval(tool, resource, self._marker(resource)).looks()
+            case _:
+                return []
+
+    def _is_orphaned(self, resource: Resource) -> bool:
+        reference = (resource.body.get("spec") or {}).get("projectRef", "")
+        project = self._project(resource, reference)
+        return project is not None and project.spec.deletion_policy is DeletionPolicy.ORPHAN
+
+    def _still_used_by(self, resource: Resource) -> list[str]:
+        match resource:
+            case JenkinsSettings() | ArgoSettings():
+                name = resource.spec.project_ref
+                users = self.store.list_("Environment", resource.namespace, project=name)
+            case DNSZone():
+                below = f".{resource.spec.domain}"
+                users = [
+                    body
+                    for body in self.store.list_("Environment", resource.namespace)
+                    if f".{body['spec'].get('domain', '')}".endswith(below)
+                ]
+            case _:
+                return []
+        return [f"Environment {body['metadata']['name']}" for body in users]
+
+    def _project(self, resource: Resource, name: str) -> DevOpsProject | None:
+        body = self.store.read(Key(DevOpsProject.kind, resource.namespace, name))
+        try:
+            return DevOpsProject(body) if body else None
+        except ValidationError:
+            # Its own look says what is wrong with it; to us it is not there yet.
+            return None
+
+    def _environments(self, project: DevOpsProject) -> list[Environment]:
+        bodies = self.store.list_("Environment", project.namespace, project=project.name)
+        return [Environment(body) for body in bodies]
+
+    def _users_of(self, registry: ContainerRegistry) -> list[DevOpsProject]:
+        projects = (self._project(registry, key) for key in self._project_names(registry.namespace))
+        users = [
+            project
+            for project in projects
+            if project
+            and not project.is_deleting
+            and (project.spec.registry.ref.name if project.spec.registry.ref else project.name) == registry.name
+        ]
+        return sorted(users, key=lambda project: project.name)
+
+    def _project_names(self, namespace: str) -> list[str]:
+        return [body["metadata"]["name"] for body in self.store.list_(DevOpsProject.kind, namespace)]
+
+    async def _login(
+        self, project: DevOpsProject, settings: JenkinsSettings | ArgoSettings, identity: str
+    ) -> GitLogin | None:
+        credential = self._credential(project)
+        if credential is not None:
+            return await self.logins.login(credential, identity)
+        return await self.systems.default_git_login(settings, identity)
+
+    def _credential(self, project: DevOpsProject) -> GitCredential | None:
+        named = project.spec.git.credential_ref
+        credentials = [GitCredential(body) for body in self.store.list_(GitCredential.kind, project.namespace)]
+        if named is not None:
+            return next((one for one in credentials if one.name == named.name), None)
+        by_prefix = {one.spec.url_prefix: one for one in credentials if not one.is_deleting}
+        prefix = longest_prefix(project.spec.git.url, by_prefix)
+        return by_prefix[prefix] if prefix is not None else None
+
+    def _marker(self, resource: Resource) -> Marker:
+        return Marker(self.owner, resource.kind, resource.namespace, resource.name, resource.metadata.uid)
+
+
+_KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone | GitCredential]] = {
+    kind.kind: kind for kind in (JenkinsSettings, ArgoSettings, ContainerRegistry, DNSZone, GitCredential)
+}
+
+
+def _poll_of(resource: Resource) -> timedelta:
+    return resource.spec.poll_interval if isinstance(resource, JenkinsSettings) else _POLL
+
+
+def _waits_for_project(name: str) -> SetupLook:
+    async def look() -> Answer:
+        return Waiting(f"DevOpsProject {name}", reason="ProjectNotFound", remedy=f"create DevOpsProject {name}")
+
+    return SetupLook("project", look)
+
+
+def _raising(error: ReconcilerError) -> Callable[[], Awaitable[Answer]]:
+    async def look() -> Answer:
+        raise error
+
+    return look
