@@ -4,16 +4,16 @@ Callers: conformance tests, through the fixture `real_api`. Nothing but the two 
 file, every request of the token's owner is allowed (group system:masters).
 """
 
+import http.client
 import os
 import socket
 import ssl
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -114,13 +114,14 @@ def _wait_until_ready(api: RealApi, server: subprocess.Popen[bytes], log: Path) 
 
 
 def _is_ready(api: RealApi) -> bool:
-    # The addresses are our own on loopback.
-    asked = urllib.request.Request(f"{api.url}/readyz", headers={"Authorization": f"Bearer {api.token}"})
+    connection = http.client.HTTPSConnection(api.url.removeprefix("https://"), timeout=2, context=api.context())
     try:
-        with urllib.request.urlopen(asked, timeout=2, context=api.context()) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {api.token}"})
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -79,6 +79,15 @@ def keyed_by(*names: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(names)}
 
 
+def refuse_twins(items: list[Any]) -> list[Any]:
+    """Return the items; raises ValueError when a name comes twice, as the API server does."""
+    names = [item if isinstance(item, str) else item.name for item in items]
+    twins = {name for name in names if names.count(name) > 1}
+    if twins:
+        raise ValueError(f"{', '.join(sorted(twins))} is there twice; names are unique")
+    return items
+
+
 UNIQUE: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 """Say for a list's schema that no item may come twice."""
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from reconciler.domain.resources.common import (
     UNIQUE,
@@ -20,6 +20,7 @@ from reconciler.domain.resources.common import (
     Url,
     Word,
     keyed_by,
+    refuse_twins,
 )
 from reconciler.domain.resources.parameters import Parameters
 from reconciler.domain.resources.step import Step
@@ -66,7 +67,7 @@ class DeploymentRecordSpec(Model):
     operation_id: OperationId | None = Field(default=None, description="Default: the resource's name.")
     project_ref: Name = Field(description="The project; it may still be missing for a while.")
     environment: Name = Field(description="The environment's name within the project.")
-    components: list[Name] = Field(
+    components: Annotated[list[Name], AfterValidator(refuse_twins)] = Field(
         default=[], max_length=20, json_schema_extra=UNIQUE, description="Default: all of the project."
     )
     revision: Revision = Field(description="A full commit id.")
@@ -108,7 +109,7 @@ class DeploymentRecordStatus(Status):
     phase: Phase = Phase.PENDING
     reason: Annotated[str, StringConstraints(max_length=64)] = ""
     message: Annotated[str, StringConstraints(max_length=512)] = ""
-    stages: list[StageStatus] = Field(default=[], max_length=128, json_schema_extra=keyed_by("name", "component"))
+    stages: list[StageStatus] = Field(default=[], max_length=101, json_schema_extra=keyed_by("name", "component"))
     artifacts: list[Artifact] = Field(default=[], max_length=20, json_schema_extra=keyed_by("component"))
     epoch: int = 0
     sequence: int = 0

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from reconciler.domain.resources.common import (
     Column,
@@ -20,6 +20,7 @@ from reconciler.domain.resources.common import (
     Url,
     Word,
     keyed_by,
+    refuse_twins,
 )
 from reconciler.domain.resources.environment import EnvironmentTemplate
 from reconciler.domain.resources.step import SetupStep
@@ -116,13 +117,13 @@ class DevOpsProjectSpec(Model):
     display_name: Annotated[str, StringConstraints(max_length=128)] = Field(default="", description="For people.")
     git: Git
     registry: RegistryChoice = RegistryChoice()
-    components: list[Component] = Field(
+    components: Annotated[list[Component], AfterValidator(refuse_twins)] = Field(
         min_length=1,
         max_length=20,
         json_schema_extra=keyed_by("name"),
         description="What is built and run; names are unique.",
     )
-    environments: list[DeclaredEnvironment] = Field(
+    environments: Annotated[list[DeclaredEnvironment], AfterValidator(refuse_twins)] = Field(
         default=[],
         max_length=50,
         json_schema_extra=keyed_by("name"),

@@ -67,7 +67,7 @@ class Step(Model):
     remedy: Message = ""
     system: Annotated[str, StringConstraints(max_length=32)] = ""
     next_look_at: Moment | None = None
-    facts: dict[str, Annotated[str, StringConstraints(max_length=512)]] = Field(default={}, max_length=12)
+    facts: dict[str, Annotated[str, StringConstraints(max_length=512)]] = Field(default={}, max_length=8)
 
 
 class SetupStep(Step):
