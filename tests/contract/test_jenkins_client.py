@@ -194,6 +194,7 @@ async def test_a_job_is_found_as_it_was_made_after_jenkins_has_rewritten_it(jenk
     job = await jenkins.find_job(PATH)
     assert job is not None
     assert (job.path, job.marker, job.shape) == (PATH, MARKER, SHAPES[name])
+    assert job.url.endswith("/job/teams/job/shop/job/shop/")
 
 
 async def test_a_job_that_is_not_there_is_none_and_its_folder_is_needed(jenkins: Jenkins) -> None:
@@ -343,6 +344,19 @@ async def test_a_list_costs_two_requests_however_many_wait(simulated: Simulated,
     simulated.requests.clear()
     assert {each.key for each in await ready.list_builds(PATH.folder)} == set(keys)
     assert simulated.requests.total() == 2
+
+
+async def test_asking_for_a_job_again_costs_one_request(simulated: Simulated, ready: Jenkins) -> None:
+    first = await ready.find_job(PATH)
+    simulated.requests.clear()
+    assert await ready.find_job(PATH) == first
+    assert simulated.requests.total() == 1
+
+
+async def test_a_list_can_go_beyond_a_hundred(simulated: Simulated, ready: Jenkins) -> None:
+    for number in range(130):
+        await ready.start_build(PATH, replace(KEY, operation_id=f"op-{number}"), {})
+    assert len(await ready.list_builds(PATH.folder, newest=130)) == 130
 
 
 async def test_builds_of_another_folder_are_not_ours(simulated: Simulated, ready: Jenkins) -> None:

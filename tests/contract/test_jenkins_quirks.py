@@ -1,7 +1,8 @@
 """The simulated Jenkins over loopback: each quirk of the checklist (FACTS 7, line Jenkins) by its name."""
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -406,6 +407,44 @@ async def test_a_pipeline_that_resists_stop_yields_to_term(browser: Browser, jen
     assert [each.state for each in jenkins.builds] == ["building"]
     await browser.send("POST", "/job/f/job/shop/1/term")
     assert [each.state for each in jenkins.builds] == ["ABORTED"]
+
+
+async def test_an_image_is_pushed_though_nobody_looks() -> None:
+    pushed = asyncio.Event()
+    values: list[Mapping[str, str]] = []
+
+    def push(given: Mapping[str, str]) -> None:
+        values.append(given)
+        pushed.set()
+
+    jenkins = Jenkins(token=TOKEN, quiet_seconds=0.01, build_seconds=0.02, on_success=push)
+    await jenkins.start()
+    async with aiohttp.ClientSession() as session:
+        browser = Browser(jenkins, session)
+        await browser.create("", "f", FOLDER)
+        await browser.create("/job/f", "shop", pipeline(*PARAMETERS))
+        await browser.build(OPERATION_ID="op", COMPONENT="api", IMAGE_TAG="t")
+    await asyncio.wait_for(pushed.wait(), 5)
+    await jenkins.stop()
+    assert values == [{"OPERATION_ID": "op", "COMPONENT": "api", "IMAGE_TAG": "t"}]
+    assert jenkins.effective_builds == {("op", "api", "t"): 1}
+    assert [(each.job, each.number, each.state) for each in jenkins.builds] == [("f/shop", 1, "SUCCESS")]
+
+
+async def test_a_push_that_fails_is_not_hidden(browser: Browser) -> None:
+    def push(_: Mapping[str, str]) -> None:
+        raise RuntimeError("the registry is full")
+
+    jenkins = Jenkins(token=TOKEN, quiet_seconds=0.01, on_success=push)
+    await jenkins.start()
+    there = Browser(jenkins, browser.session)
+    await there.create("", "plain", pipeline())
+    await there.send("POST", "/job/plain/build")
+    ticker = jenkins._ticker
+    assert ticker is not None
+    await asyncio.wait([ticker], timeout=5)
+    with pytest.raises(RuntimeError, match="full"):
+        await jenkins.stop()
 
 
 async def test_builds_lists_a_hundred_and_all_builds_all(browser: Browser) -> None:

@@ -74,7 +74,7 @@ def run(number: int = 3, **fields: Any) -> dict[str, Any]:
 
 
 async def builds(queue: list[Any], runs: list[Any]) -> tuple[Build, ...]:
-    told = Told(queue={"items": queue}, job={"jobs": [{"url": JOB_URL, "builds": runs}, {"url": "x"}]})
+    told = Told(queue={"items": queue}, job={"jobs": [{"url": JOB_URL, "allBuilds": runs}, {"url": "x"}]})
     return await Jenkins(told).list_builds("teams")
 
 

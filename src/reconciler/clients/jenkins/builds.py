@@ -32,17 +32,17 @@ _ENDED = {
 class Builds(Line):
     """What builds images."""
 
-    async def list_builds(self, folder: str, newest: int = 50) -> tuple[Build, ...]:
-        """Return what is queued, and the newest builds of every job of the folder, in two requests.
+    async def list_builds(self, folder: str, newest: int = 100) -> tuple[Build, ...]:
+        """Return what is queued, and the `newest` builds of every job of the folder, in two requests.
 
         A build that is not in the list may still exist: only `find_build` searches completely.
         """
         # Queue first: an item that starts between the two requests then shows up as a run.
         queue = await self._queue()
-        tree = f"jobs[url,builds[{_BUILD}]{{0,{newest}}}]"
+        tree = f"jobs[url,allBuilds[{_BUILD}]{{0,{newest}}}]"
         shown = await self._show(item_path(folder), tree, operation="list_builds") or {}
         jobs = shown.get("jobs") or ()
-        runs = [_run(each) for job in jobs for each in job.get("builds") or ()]
+        runs = [_run(each) for job in jobs for each in job.get("allBuilds") or ()]
         return _merged(runs, _queued(queue, {_path(job.get("url")) for job in jobs}))
 
     async def find_build(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:

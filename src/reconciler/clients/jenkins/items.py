@@ -1,5 +1,9 @@
 """Folders and jobs."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
+from reconciler.clients.asks import Asks
 from reconciler.clients.jenkins.line import SYSTEM, Line, item_path
 from reconciler.clients.jenkins.xml import FOLDER, folder_xml, job_xml, read_job
 from reconciler.domain.errors import AlreadyExists, Busy, Invalid, NotFound
@@ -11,6 +15,11 @@ _ROOT = "hudson.model.Hudson"
 
 class Items(Line):
     """What of Jenkins holds and describes builds."""
+
+    def __init__(self, endpoint: Asks, *, on_restart: Callable[[], None] | None = None) -> None:
+        """See `Line`; the URLs of jobs, which their configuration does not tell, are asked for once."""
+        super().__init__(endpoint, on_restart=on_restart)
+        self._urls: dict[JobPath, str] = {}
 
     async def find_folder(self, path: str) -> Folder | None:
         """Return the folder at `a/b`, if there is one. Raises Invalid when something else is there."""
@@ -36,7 +45,14 @@ class Items(Line):
         """Return the job, with its shape comparable to the one it was made from."""
         url_path = f"{_job_path(path)}/config.xml"
         reply = await self._read(url_path, operation="find_job", expect=(200, 404))
-        return read_job(path, reply.text()) if reply.status == 200 else None  # noqa: PLR2004 - the other of the two
+        if reply.status != 200:  # noqa: PLR2004 - the other of the two
+            self._urls.pop(path, None)
+            return None
+        job = read_job(path, reply.text())
+        if path not in self._urls:
+            shown = await self._show(_job_path(path), "url", operation="find_job_url") or {}
+            self._urls[path] = str(shown.get("url") or "")
+        return replace(job, url=self._urls[path])
 
     async def create_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
         """Create a pipeline job. Raises AlreadyExists, or NotFound when the folder is not there."""

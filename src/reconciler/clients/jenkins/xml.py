@@ -96,7 +96,7 @@ def _described(old: str, shape: JobShape, marker: Marker) -> str:
     """Write the description: others' lines stay; an inline pipeline's git is told here, it has no other place."""
     kept = [line for line in old.splitlines() if not line.startswith(_OURS)]
     git = [shape.git_url, shape.branch, shape.script_path, shape.credentials_id]
-    told = [_GIT + orjson.dumps(git).decode()] if shape.script else []
+    told = [_GIT + orjson.dumps(git).decode()] if shape.script and any(git) else []
     return "\n".join([marker.text(), *told, *kept])
 
 

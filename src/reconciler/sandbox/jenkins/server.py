@@ -93,13 +93,14 @@ class Jenkins(Simulator):
         self._under_weather = under_weather  # type: ignore[method-assign]
 
     async def stop(self) -> None:
-        """Stop time, then listening."""
-        if self._ticker is not None:
-            self._ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticker
-            self._ticker = None
+        """Stop time, then listening. Raises what `on_success` raised, if it did."""
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.cancel()
+            await asyncio.wait([ticker])
         await super().stop()
+        if ticker is not None and not ticker.cancelled():
+            ticker.result()
 
     def restart(self, *, seconds: float = 0.0, is_crash: bool = True) -> None:
         """Restart: 503 for some seconds, another session; a crash loses the queue, pipelines go on where they were."""

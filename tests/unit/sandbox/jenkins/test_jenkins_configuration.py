@@ -10,7 +10,7 @@ CHOICE = (
     "<hudson.model.StringParameterDefinition><name>A</name><defaultValue>a</defaultValue>"
     "</hudson.model.StringParameterDefinition>"
     "<hudson.model.ChoiceParameterDefinition><name>B</name><choices>"
-    "<a class='string-array'><string>x</string><string>y</string></a></choices></hudson.model.ChoiceParameterDefinition>"
+    "<a><string>x</string><string>y</string></a></choices></hudson.model.ChoiceParameterDefinition>"
     "</parameterDefinitions></hudson.model.ParametersDefinitionProperty></properties></flow-definition>"
 )
 
