@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.clients.asks import Headers, Reply
 from reconciler.clients.jenkins import Jenkins
-from reconciler.domain.errors import Invalid, Refused, Unavailable
+from reconciler.domain.errors import Busy, Invalid, Refused, Unavailable
 from reconciler.domain.outside.builds import Build, BuildKey, BuildState, JobPath
 
 PATH = JobPath("teams", "shop")
@@ -191,6 +191,12 @@ async def test_a_build_is_stopped_where_it_is(build: Build, asked: Any) -> None:
     told = Told(queue=Reply(204, {}, b""), job=Reply(302, {}, b""))
     await Jenkins(told).stop(PATH, build)
     assert told.asked == ([asked] if asked else [])
+
+
+async def test_an_item_that_is_being_deleted_is_busy() -> None:
+    told = Told(job=[{}, Invalid("jenkins answered delete_item with 400: shop is currently being deleted", status=400)])
+    with pytest.raises(Busy, match="being deleted"):
+        await Jenkins(told).delete_item("teams/shop")
 
 
 async def test_another_session_is_a_restart_and_is_told() -> None:

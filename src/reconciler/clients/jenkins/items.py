@@ -71,7 +71,7 @@ class Items(Line):
         """Delete a job, or a folder that is empty; what is not there is deleted.
 
         Raises:
-            Busy: the folder still holds something; deleting it would delete that too.
+            Busy: the folder still holds something, and deleting it would delete that too; or it is being deleted already.
         """
         if not path.strip("/"):
             raise Invalid("the root of Jenkins cannot be deleted", field="path", system=SYSTEM)
@@ -80,7 +80,10 @@ class Items(Line):
             return
         if held := shown.get("jobs"):
             raise Busy(f"folder {path} still holds {held[0].get('name')}", system=SYSTEM)
-        await self._change("DELETE", f"{item_path(path)}/", expect=(204, 302, 404), operation="delete_item")
+        try:
+            await self._change("DELETE", f"{item_path(path)}/", expect=(204, 302, 404), operation="delete_item")
+        except Invalid as error:
+            raise Busy(error.message, system=SYSTEM, status=error.status) from error
 
     async def list_parameters(self, path: JobPath) -> tuple[str, ...]:
         """Return the parameters that the job takes; Jenkins ignores others without a word. Raises NotFound."""
