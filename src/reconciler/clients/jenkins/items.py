@@ -71,7 +71,7 @@ class Items(Line):
         """Delete a job, or a folder that is empty; what is not there is deleted.
 
         Raises:
-            Busy: the folder still holds something, and deleting it would delete that too; or it is being deleted already.
+            Busy: the folder still holds something, which would go with it; or the item is being deleted already.
         """
         if not path.strip("/"):
             raise Invalid("the root of Jenkins cannot be deleted", field="path", system=SYSTEM)
