@@ -54,7 +54,7 @@ CONTRACT = Contract(
             "POST /job/{name}/config.xml", "request", "", "FACTS 2.2: the body is XML; the description says JSON"
         ),
         Deviation(
-            "GET /job/{name}/config.xml", "response", "", "Jenkins says application/xml where this says text/xml"
+            "GET /job/{name}/config.xml", "response", "", "core AbstractItem.doConfigDotXml says application/xml"
         ),
     ),
 )

@@ -8,7 +8,8 @@ from reconciler.clients.asks import Asks, Reply
 from reconciler.domain.errors import Refused, Unavailable
 
 SYSTEM = "jenkins"
-XML = {"Content-Type": "application/xml"}
+XML = {"Content-Type": "application/xml; charset=utf-8"}
+"""With the charset: Jenkins reads an update through the servlet's reader, not by the XML declaration."""
 _OK = (200,)
 
 
