@@ -195,7 +195,7 @@ class Status(Model):
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default=[], max_length=16, json_schema_extra=keyed_by("type"))
-    inventory: list[InventoryItem] = Field(default=[], max_length=128)
+    inventory: list[InventoryItem] = Field(default=[], max_length=100)
     handled: dict[str, Annotated[str, StringConstraints(max_length=256)]] = Field(
         default={}, max_length=8, description="Tokens of the annotations that were handled, by annotation."
     )
