@@ -1,8 +1,9 @@
 """The periodic list that finds what a watch missed.
 
 A watch that breaks and begins again from a list never tells of deletions in between, and Kopf has no resync of its own.
-Each pass lists every kind page by page, gives the cache what is newer there, and drops what is gone; the cache tells its
-listeners, and so the agenda. The first pass fills the cache: before it nobody may conclude that something is not there.
+Each pass lists every kind page by page, gives the cache what is newer there, and drops what is gone; the cache tells
+its listeners, and so the agenda. The first pass fills the cache: before it nobody may conclude that something is not
+there.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -41,7 +41,7 @@ class _Request:
     kind: str
     path: str
     what: str
-    parameters: Mapping[str, str] = _NOTHING
+    parameters: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     content_type: str = _JSON
 
