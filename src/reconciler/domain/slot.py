@@ -8,6 +8,7 @@ from reconciler.domain.resources import (
     Environment,
     EnvironmentPhase,
     EnvironmentStatus,
+    InventoryItem,
     Running,
 )
 from reconciler.domain.resources.environment import Holder
@@ -47,12 +48,20 @@ def first_of(records: Iterable[DeploymentRecord]) -> DeploymentRecord | None:
     return min(records, key=precedence, default=None)
 
 
-def taken(status: EnvironmentStatus, record: DeploymentRecord, now: datetime) -> EnvironmentStatus:
-    """Return the status with the slot given to the record, under a new epoch."""
+def taken(
+    status: EnvironmentStatus, record: DeploymentRecord, intended: Iterable[InventoryItem], now: datetime
+) -> EnvironmentStatus:
+    """Return the status with the slot given to the record, under a new epoch, and all it may make as intended."""
     epoch = status.epoch + 1
     holder = Holder(record=record.name, uid=record.metadata.uid, epoch=epoch, since=now)
     return status.model_copy(
-        update={"holder": holder, "epoch": epoch, "phase": EnvironmentPhase.DEPLOYING, "hold": None}
+        update={
+            "holder": holder,
+            "epoch": epoch,
+            "phase": EnvironmentPhase.DEPLOYING,
+            "hold": None,
+            "inventory": _with(status.inventory, intended),
+        }
     )
 
 
@@ -70,9 +79,18 @@ def made_current(
     return given_back(status).model_copy(
         update={
             "current": {**status.current, **running},
+            "inventory": [item.model_copy(update={"state": "Made"}) for item in status.inventory],
             "latest_requested_at": asked,
             "latest_record": name,
             "expires_at": expires_at,
             "superseded_in_row": 0,
         }
     )
+
+
+def _with(inventory: Iterable[InventoryItem], intended: Iterable[InventoryItem]) -> list[InventoryItem]:
+    """Return the inventory with the intended items in it; what was made before stays made."""
+    known = {(item.system, item.kind, item.name): item for item in inventory}
+    for item in intended:
+        known.setdefault((item.system, item.kind, item.name), item)
+    return list(known.values())

@@ -1,19 +1,23 @@
 """What specs ask for outside: names, shapes and addresses, in one place. Pure."""
 
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from reconciler.domain.errors import Invalid
 from reconciler.domain.names import application_name, host_name, image_repository
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting, ImageStrategy
 from reconciler.domain.outside.builds import JobPath
+from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import (
     ArgoSettings,
     Component,
     ContainerRegistry,
     DevOpsProject,
     Environment,
+    InventoryItem,
     JenkinsSettings,
+    Resource,
 )
 from reconciler.domain.resources.settings import RegistryProvider
 
@@ -96,9 +100,7 @@ def application_shape(
     )
 
 
-def image_setting(
-    argo: ArgoSettings, component: str, image: str, tag: str, digest: str, revision: str
-) -> ImageSetting:
+def image_setting(argo: ArgoSettings, component: str, image: str, tag: str, digest: str, revision: str) -> ImageSetting:
     """Return how a component's image is written on its application."""
     strategy = argo.spec.image_strategy
     match strategy.type:
@@ -136,3 +138,34 @@ def address_of(environment: Environment, component: Component) -> str:
     """Return the public address of a component, empty where it has none."""
     host = host_of(environment, component)
     return f"https://{host}" if host else ""
+
+
+def dns_target(project: DevOpsProject, environment: Environment) -> str | None:
+    """Return what the environment's records point to, None where nobody said."""
+    return environment.spec.dns_target or project.spec.dns.target
+
+
+def inventory_of(
+    project: DevOpsProject,
+    environment: Environment,
+    components: Iterable[Component],
+    argo: ArgoSettings,
+    marker: Marker,
+) -> list[InventoryItem]:
+    """Return what a deployment of these components may make outside, as intended."""
+    endpoint = argo.spec.endpoint or ""
+    items = []
+    for component in components:
+        name = application_name(project.name, environment.spec.name, component.name)
+        items.append(
+            InventoryItem(system="argocd", kind="Application", name=name, endpoint=endpoint, marker=marker.text())
+        )
+        host = host_of(environment, component)
+        if host and dns_target(project, environment):
+            items.append(InventoryItem(system="dns", kind="Record", name=host, marker=marker.text()))
+    return items
+
+
+def marker_of(resource: Resource, owner: str) -> Marker:
+    """Return the marker of what a resource makes outside."""
+    return Marker(owner, resource.kind, resource.namespace, resource.name, resource.metadata.uid)

@@ -24,7 +24,7 @@ def fold(step: S, answer: Done | Skipped | Waiting | Failed, now: datetime, most
         case Failed(again=True) if step.attempt < most_attempts:
             return _next_attempt(step, answer, now)
         case Failed(reason=reason, message=message, facts=facts):
-            return _changed(step, facts, **_end(StepState.FAILED, step, now), reason=reason, message=message)
+            return _changed(step, facts, **_end(StepState.FAILED, step, now) | {"reason": reason}, message=message)
 
 
 def claimed(step: S, claim: Claim, what: str, now: datetime) -> S:
@@ -66,20 +66,19 @@ def _waiting(step: S, answer: Waiting, now: datetime) -> S:
 
 
 def _next_attempt(step: S, answer: Failed, now: datetime) -> S:
-    return _changed(
-        step,
-        {},
+    changes = {
         **_quiet(),
-        state=StepState.RUNNING,
-        attempt=step.attempt + 1,
-        claim=None,
-        external_id="",
-        url="",
-        facts={},
-        next_look_at=now,
-        reason=answer.reason,
-        message=f"attempt {step.attempt} ended: {answer.message}",
-    )
+        "state": StepState.RUNNING,
+        "attempt": step.attempt + 1,
+        "claim": None,
+        "external_id": "",
+        "url": "",
+        "facts": {},
+        "next_look_at": now,
+        "reason": answer.reason,
+        "message": f"attempt {step.attempt} ended: {answer.message}",
+    }
+    return _changed(step, {}, **changes)
 
 
 def _end(state: StepState, step: Step, now: datetime) -> dict[str, Any]:

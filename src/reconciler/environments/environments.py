@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from pydantic import ValidationError
 
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus
 from reconciler.domain.errors import NotFound
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import (
-    DeploymentRecord,
     DeletionPolicy,
+    DeploymentRecord,
     DevOpsProject,
     Environment,
     EnvironmentPhase,
@@ -135,7 +134,14 @@ class Environments:
         if (environment.metadata.labels).get("freeleaps.com/preview") == "true":
             await self.store.delete(environment.body)
             return None
-        gone = {"phase": EnvironmentPhase.EXPIRED, "current": {}, "expires_at": None, "holder": None, "inventory": [], "steps": []}
+        gone = {
+            "phase": EnvironmentPhase.EXPIRED,
+            "current": {},
+            "expires_at": None,
+            "holder": None,
+            "inventory": [],
+            "steps": [],
+        }
         await self.store.write_status(environment.body, environment.status.model_copy(update=gone).dump())
         return None
 

@@ -27,6 +27,7 @@ from reconciler.domain.resources import (
 )
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.urls import longest_prefix
+from reconciler.domain.wanted import marker_of
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import tell_invalid
 from reconciler.engine.patience import Patience
@@ -65,8 +66,8 @@ class Systems(Protocol):
         """Return the zones of a DNS account."""
         ...
 
-    async def default_git_login(self, settings: JenkinsSettings | ArgoSettings, identity: str) -> GitLogin | None:
-        """Return the operator's own git login, where there is one and the settings name the operator's own endpoint."""
+    async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
+        """Return the operator's own git login, where it has one that is for this address."""
         ...
 
 
@@ -121,14 +122,14 @@ class Settings:
                 project = self._project(resource, resource.spec.project_ref)
                 if project is None:
                     return [_waits_for_project(resource.spec.project_ref)]
-                login = await self._login(project, resource, f"{project.name}-git")
+                login = await self._login(project)
                 jobs = await self.systems.jobs(resource)
                 return JenkinsSetup(jobs, resource, project, login, self._marker(resource)).looks()
             case ArgoSettings():
                 project = self._project(resource, resource.spec.project_ref)
                 if project is None:
                     return [_waits_for_project(resource.spec.project_ref)]
-                login = await self._login(project, resource, f"{project.name}-git")
+                login = await self._login(project)
                 tool = await self.systems.argo_projects(resource)
                 environments = self._environments(project)
                 return ArgoSetup(tool, resource, project, environments, login, self._marker(resource)).looks()
@@ -219,13 +220,12 @@ class Settings:
     def _project_names(self, namespace: str) -> list[str]:
         return [body["metadata"]["name"] for body in self.store.list_(DevOpsProject.kind, namespace)]
 
-    async def _login(
-        self, project: DevOpsProject, settings: JenkinsSettings | ArgoSettings, identity: str
-    ) -> GitLogin | None:
+    async def _login(self, project: DevOpsProject) -> GitLogin | None:
+        identity = f"{project.name}-git"
         credential = self._credential(project)
         if credential is not None:
             return await self.logins.login(credential, identity)
-        return await self.systems.default_git_login(settings, identity)
+        return await self.systems.default_git_login(project.spec.git.url, identity)
 
     def _credential(self, project: DevOpsProject) -> GitCredential | None:
         named = project.spec.git.credential_ref
@@ -237,7 +237,7 @@ class Settings:
         return by_prefix[prefix] if prefix is not None else None
 
     def _marker(self, resource: Resource) -> Marker:
-        return Marker(self.owner, resource.kind, resource.namespace, resource.name, resource.metadata.uid)
+        return marker_of(resource, self.owner)
 
 
 _KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone | GitCredential]] = {

@@ -44,7 +44,7 @@ class Simulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; `port` 0 takes a free one."""
-        application = web.Application(middlewares=[web.middleware(self._under_weather)], client_max_size=8 * 1024**2)
+        application = web.Application(middlewares=[self._under_weather], client_max_size=8 * 1024**2)
         application.add_routes(self.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -59,6 +59,7 @@ class Simulator:
             await self._runner.cleanup()
             self._runner = None
 
+    @web.middleware
     async def _under_weather(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         route = request.match_info.route.resource
         self.requests[f"{request.method} {route.canonical if route else 'unknown'}"] += 1

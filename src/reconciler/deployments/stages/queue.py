@@ -9,6 +9,7 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, Phase
 from reconciler.domain.slot import holds, is_overtaken, precedence, taken
+from reconciler.domain.wanted import inventory_of, marker_of
 from reconciler.engine.store import Store
 
 SUPERSEDED = "Superseded"
@@ -21,6 +22,7 @@ class Queue:
 
     store: Store
     clock: Clock
+    owner: str
 
     async def look(self, scene: Scene) -> Answer:
         """Answer whether the slot is ours, and take it when it is free and we are first."""
@@ -33,7 +35,7 @@ class Queue:
             return Done({"epoch": str(environment.status.holder.epoch)})
         return self._judge(record, environment) or Nudge(
             identity=f"{record.operation_id}/slot",
-            act=lambda: self._take(body, record),
+            act=lambda: self._take(body, scene),
             what=f"take the slot of {environment.name}",
             system="kubernetes",
             before="free",
@@ -86,8 +88,11 @@ class Queue:
     def _wait(self, what: str) -> Waiting:
         return Waiting(what, self.clock.now() + _LOOK_AGAIN, reason="Queued")
 
-    async def _take(self, body: Body, record: DeploymentRecord) -> Facts:
-        status = taken(Environment(body).status, record, self.clock.now())
+    async def _take(self, body: Body, scene: Scene) -> Facts:
+        environment = Environment(body)
+        marker = marker_of(environment, self.owner)
+        intended = inventory_of(scene.project, environment, scene.components, scene.argo, marker)
+        status = taken(environment.status, scene.record, intended, self.clock.now())
         await self.store.write_status(body, status.dump())
         return {"epoch": str(status.epoch)}
 

@@ -21,7 +21,7 @@ from reconciler.domain.outside.applications import (
 )
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, Component, Settled, StageName, StageStatus
-from reconciler.domain.wanted import application_shape, image_setting, is_image_set
+from reconciler.domain.wanted import application_shape, image_setting, is_image_set, marker_of
 
 _LOOK_AGAIN = timedelta(minutes=5)
 _SOON = timedelta(seconds=5)
@@ -109,13 +109,12 @@ class SyncStage:
         record, environment = scene.record, scene.environment
         facts = {name: scene.fact(StageName.IMAGE, component.name, name) for name in ("image", "tag", "digest")}
         revision = record.spec.revision
-        metadata = environment.metadata
         return _Target(
             shape=application_shape(scene.project, environment, component.name, scene.argo, revision),
             image=image_setting(scene.argo, component.name, facts["image"], facts["tag"], facts["digest"], revision),
             digest=facts["digest"],
-            epoch=f"{metadata.uid}/{scene.fact(StageName.QUEUE, '', 'epoch')}",
-            marker=Marker(self.owner, environment.kind, metadata.namespace, metadata.name, metadata.uid),
+            epoch=f"{environment.metadata.uid}/{scene.fact(StageName.QUEUE, '', 'epoch')}",
+            marker=marker_of(environment, self.owner),
             identity=f"{record.operation_id}/{component.name}/{step.attempt}",
             step=step,
             now=scene.now,

@@ -1,0 +1,123 @@
+"""Expose: the component's name in DNS. Looks at the zone's snapshot, nudges by one write of ours at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from reconciler.deployments.scene import Scene
+from reconciler.domain.answers import Answer, Done, Facts, Nudge, Skipped, Waiting
+from reconciler.domain.errors import Conflict
+from reconciler.domain.outside.dns import RecordSet
+from reconciler.domain.records import Action, Change, Desired, Policy, marker_name, name_in_zone, plan
+from reconciler.domain.resources import Component, DNSZone, Settled, StageStatus
+from reconciler.domain.wanted import address_of, dns_target, host_of, marker_of
+
+_LOOK_AGAIN = timedelta(seconds=5)
+_READ_LAG = timedelta(seconds=60)
+_PERSON = timedelta(minutes=5)
+
+
+class ZoneRecords(Protocol):
+    """The records of the zones of one DNS account."""
+
+    async def snapshot(self, domain: str, since: datetime | None) -> Sequence[RecordSet]:
+        """Return the whole zone, read at most 60 s ago and not before `since`; one read serves all who ask."""
+        ...
+
+    async def find_record_set(self, domain: str, kind: str, name: str) -> RecordSet | None:
+        """Return one record set as it is now."""
+        ...
+
+    async def replace_record_set(self, domain: str, record: RecordSet) -> None:
+        """Make the values of one type at one name exactly these."""
+        ...
+
+    async def delete_record_set(self, domain: str, kind: str, name: str) -> None:
+        """Remove all values of one type at one name; it is fine when there are none."""
+        ...
+
+
+class DnsAccounts(Protocol):
+    """All DNS accounts."""
+
+    async def records(self, settings: DNSZone) -> ZoneRecords:
+        """Return the records that the settings' key may change. Raises Missing when its Secret is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposeStage:
+    """Gives one component its public name."""
+
+    accounts: DnsAccounts
+    owner: str
+
+    async def look(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
+        """Answer whether the provider returns what is wanted."""
+        host, target = host_of(scene.environment, component), dns_target(scene.project, scene.environment)
+        if host is None:
+            return Skipped("no port or no domain: no address")
+        facts = {"address": address_of(scene.environment, component)}
+        if target is None:
+            return Done(facts, "no dnsTarget is set: no record is made")
+        name = name_in_zone(host, scene.zone.spec.domain) if scene.zone else None
+        if scene.zone is None or name is None:
+            what, remedy = f"a DNSZone that holds {host}", "create one, or name it in the project's dns.zoneRef"
+            return Waiting(what, scene.now + _PERSON, reason="ZoneNotFound", remedy=remedy)
+        records = await self.accounts.records(scene.zone)
+        actual = await records.snapshot(scene.zone.spec.domain, step.claim.at if step.claim else None)
+        return self._judge(
+            scene, scene.zone, step, records, actual, Desired(name, target, scene.zone.spec.default_ttl)
+        ) or Done(facts)
+
+    def _judge(
+        self,
+        scene: Scene,
+        zone: DNSZone,
+        step: StageStatus,
+        records: ZoneRecords,
+        actual: Sequence[RecordSet],
+        wanted: Desired,
+    ) -> Answer | None:
+        """Return what is still to be done for this name; None when nothing is. Other names are not ours to judge here."""
+        marker = marker_of(scene.environment, self.owner)
+        planned = plan([wanted], actual, marker=marker, policy=Policy(zone.spec.policy.value))
+        problem = next((one for one in planned.problems if one.name == wanted.name), None)
+        if problem is not None:
+            until = scene.now + _PERSON
+            return Waiting(problem.message, until, reason=problem.reason, remedy=problem.remedy, system="dns")
+        change = next((one for one in planned.changes if _concerns(one, wanted.name)), None)
+        if change is None:
+            return None
+        identity = f"{scene.record.operation_id}/{step.component}/dns/{change.record.type}/{change.record.name}"
+        claim = step.claim
+        if claim and claim.key == identity and claim.settled is Settled.DONE and scene.now < claim.at + _READ_LAG:
+            what = f"the provider to return {change.record.type} {change.record.name}"
+            return Waiting(what, scene.now + _LOOK_AGAIN, reason="ReadLag", system="dns")
+        return dns_nudge(identity, zone.spec.domain, records, change)
+
+
+def _concerns(change: Change, name: str) -> bool:
+    """Tell whether a change is about the name or about its markers; removals elsewhere belong to the environment."""
+    is_marker = any(change.record.name == marker_name(kind, name) for kind in ("A", "AAAA", "CNAME"))
+    return change.record.name == name or (is_marker and change.action is Action.REPLACE)
+
+
+def dns_nudge(identity: str, domain: str, records: ZoneRecords, change: Change) -> Nudge:
+    """Return the nudge that carries out one change of a plan, after comparing once more with what is there."""
+    record = change.record
+
+    async def act() -> Facts:
+        there = await records.find_record_set(domain, record.type, record.name)
+        if (there.values if there else None) != (change.before.values if change.before else None):
+            raise Conflict(f"{record.type} {record.name} was changed by somebody else meanwhile", system="dns")
+        if change.action is Action.DELETE:
+            await records.delete_record_set(domain, record.type, record.name)
+        else:
+            await records.replace_record_set(domain, record)
+        return {}
+
+    before = ", ".join(change.before.values) if change.before else ""
+    what = f"{change.action} {record.type} {record.name} in {domain}: {', '.join(record.values)}"
+    return Nudge(identity, act, what, system="dns", before=before, is_repeatable=True)

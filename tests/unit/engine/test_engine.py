@@ -1,0 +1,213 @@
+"""One pass: the claim is stored before the act, what came back is stored after it, and a conflict changes nothing."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+import pytest
+
+from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
+from reconciler.domain.errors import Busy, Conflict, Invalid, OutcomeUnknown, Refused, Unavailable
+from reconciler.domain.resources import Claim, Settled, Step, StepState
+from reconciler.engine.acting import Actor
+from reconciler.engine.engine import Engine
+from reconciler.engine.patience import Incarnation, Patience
+from support.moments import EIGHT, ManualClock
+
+Look = Callable[[Step], Answer]
+
+
+class Diary:
+    """Writes down in one list what happened, in order."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def intended(self, subject: str, nudge: Nudge, claim: Claim) -> None:
+        self.lines.append(f"intended {claim.key}")
+
+    def outcome(self, subject: str, nudge: Nudge, claim: Claim, result: str, facts: Facts) -> None:
+        self.lines.append(f"outcome {result.split(':', maxsplit=1)[0]}")
+
+
+class Job:
+    """A subject whose steps a test scripts."""
+
+    subject = "op-1"
+
+    def __init__(self, diary: Diary, **looks: Look) -> None:
+        self.stored: dict[str, Step] = {name: Step() for name in looks}
+        self.looks = looks
+        self.diary = diary
+        self.conflicts = 0
+        self.writes: list[dict[str, Step]] = []
+
+    def steps(self) -> Mapping[str, Step]:
+        return self.stored
+
+    async def look(self, steps: Mapping[str, Step]) -> Mapping[str, Answer]:
+        return {name: self.looks[name](step) for name, step in steps.items() if not step.state.is_end}
+
+    async def store(self, steps: Mapping[str, Step]) -> None:
+        if dict(steps) == self.stored:
+            return
+        if self.conflicts:
+            self.conflicts -= 1
+            raise Conflict("somebody wrote first")
+        self.stored = dict(steps)
+        self.writes.append(self.stored)
+        self.diary.lines.append("stored " + ",".join(step.state for step in self.stored.values()))
+
+    async def reread(self) -> Mapping[str, Step]:
+        return self.stored
+
+
+def engine(clock: ManualClock, diary: Diary, attempts: int = 5) -> Engine:
+    patience = Patience()
+    actor = Actor(clock=clock, audit=diary, patience=patience)
+    me = Incarnation("replica-0", "life-1")
+    return Engine(me=me, clock=clock, actor=actor, patience=patience, most_attempts=attempts)
+
+
+def nudge_with(act: Callable[[], Awaitable[Facts]], identity: str = "op-1/api/1") -> Nudge:
+    return Nudge(identity, act, "start the build", system="jenkins")
+
+
+def nudge_until_done(diary: Diary, error: Exception | None = None, **facts: str) -> Look:
+    """Answer with a nudge until it was acted on, then with Done."""
+
+    async def act() -> Facts:
+        diary.lines.append("act")
+        if error is not None:
+            raise error
+        return facts
+
+    def look(step: Step) -> Answer:
+        is_done = step.claim is not None and step.claim.settled is Settled.DONE
+        return Done({"digest": "sha256:1"}) if is_done else nudge_with(act)
+
+    return look
+
+
+async def test_nothing_is_done_before_its_claim_is_stored() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=nudge_until_done(diary, externalId="queue/7"))
+    await engine(clock, diary).carry_out(job)
+    assert diary.lines == [
+        "stored Running",
+        "intended op-1/api/1",
+        "act",
+        "outcome Done",
+        "stored Done",
+    ]
+    assert job.stored["build"].external_id == "queue/7"
+    assert job.stored["build"].facts == {"digest": "sha256:1"}
+
+
+async def test_all_claims_of_a_pass_go_into_one_write() -> None:
+    diary = Diary()
+    job = Job(diary, api=nudge_until_done(diary), web=nudge_until_done(diary))
+    await engine(ManualClock(), diary).carry_out(job)
+    assert diary.lines[0] == "stored Running,Running"
+    assert len(job.writes) == 2
+
+
+async def test_a_conflict_at_the_claim_means_that_nothing_was_done() -> None:
+    diary = Diary()
+    job = Job(diary, build=nudge_until_done(diary))
+    job.conflicts = 1
+    with pytest.raises(Conflict):
+        await engine(ManualClock(), diary).carry_out(job)
+    assert diary.lines == []
+
+
+async def test_what_came_back_is_stored_even_when_somebody_wrote_meanwhile() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=nudge_until_done(diary, externalId="queue/7"))
+    write = job.store
+
+    async def store(steps: Mapping[str, Step]) -> None:
+        if any(step.state is StepState.DONE for step in steps.values()) and not job.conflicts:
+            job.conflicts = 1
+        await write(steps)
+
+    job.store = store  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        await engine(clock, diary).carry_out(job)
+    claim = job.stored["build"].claim
+    assert claim is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "settled", "state", "reason"),
+    [
+        (Unavailable("refused", system="jenkins"), Settled.NOT_SENT, StepState.WAITING, "Unavailable"),
+        (OutcomeUnknown("cut", system="jenkins"), Settled.UNKNOWN, StepState.WAITING, "OutcomeUnknown"),
+        (Busy("another operation"), Settled.NOT_SENT, StepState.WAITING, "Busy"),
+        (Refused("403"), Settled.NOT_SENT, StepState.WAITING, "Refused"),
+        (Invalid("no such choice"), Settled.NOT_SENT, StepState.FAILED, "Invalid"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+async def test_an_act_that_fails_says_what_comes_next(
+    error: Exception, settled: Settled, state: StepState, reason: str
+) -> None:
+    diary = Diary()
+    job = Job(diary, build=nudge_until_done(diary, error))
+    await engine(ManualClock(), diary).carry_out(job)
+    step = job.stored["build"]
+    assert step.claim is not None
+    assert (step.claim.settled, step.state, step.reason) == (settled, state, reason)
+    assert diary.lines.count("act") == 1
+
+
+async def test_after_an_unknown_outcome_the_act_is_not_repeated_by_the_next_look() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=nudge_until_done(diary, OutcomeUnknown("cut")))
+    await engine(clock, diary).carry_out(job)
+    clock.advance(40)
+    await engine(clock, diary).carry_out(job)
+    clock.advance(29)
+    await engine(clock, diary).carry_out(job)
+    assert diary.lines.count("act") == 1
+    clock.advance(1)
+    await engine(clock, diary).carry_out(job)
+    assert diary.lines.count("act") == 2
+
+
+async def test_a_claim_that_took_too_long_to_store_is_not_acted_on() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=nudge_until_done(diary))
+    write = job.store
+    slow = iter([6.0])
+
+    async def store(steps: Mapping[str, Step]) -> None:
+        await write(steps)
+        clock.advance(next(slow, 0.0))
+
+    job.store = store  # type: ignore[method-assign]
+    await engine(clock, diary).carry_out(job)
+    assert diary.lines.index("act") > diary.lines.index("stored Running", 1)
+    assert diary.lines.count("act") == 1
+
+
+async def test_a_failure_that_may_pass_is_tried_again_as_the_next_attempt() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=lambda step: Failed("BuildAborted", "agent lost", again=True))
+    await engine(clock, diary, attempts=3).carry_out(job)
+    assert (job.stored["build"].attempt, job.stored["build"].claim) == (2, None)
+    await engine(clock, diary, attempts=3).carry_out(job)
+    await engine(clock, diary, attempts=3).carry_out(job)
+    step = job.stored["build"]
+    assert (step.state, step.attempt, step.reason) == (StepState.FAILED, 3, "BuildAborted")
+
+
+async def test_waiting_says_what_for_since_when_and_when_it_is_looked_at_again() -> None:
+    diary, clock = Diary(), ManualClock()
+    until = EIGHT + timedelta(seconds=90)
+    job = Job(diary, build=lambda step: Waiting("an executor", until, reason="BuildQueued", system="jenkins"))
+    await engine(clock, diary).carry_out(job)
+    clock.advance(60)
+    await engine(clock, diary).carry_out(job)
+    step = job.stored["build"]
+    assert (step.waiting_for, step.waiting_since, step.next_look_at) == ("an executor", EIGHT, until)
+    assert len(job.writes) == 1
