@@ -18,7 +18,7 @@ async def _run(port: int, token: str, kubeconfig: Path | None) -> None:
         loop.add_signal_handler(number, stopped.set)
     try:
         if kubeconfig is not None:
-            kubeconfig.write_text(api.kubeconfig())
+            kubeconfig.write_text(api.kubeconfig())  # noqa: ASYNC240 - nothing is served yet that could wait
         sys.stdout.write(f"{api.url}\n")
         sys.stdout.flush()
         await stopped.wait()

@@ -15,8 +15,9 @@ from reconciler.sandbox.kube.trees import quoted
 from reconciler.sandbox.kube.validate import INVALID, TOO_LONG
 
 _TEXT: Final = {"type": "string"}
+_INTEGER: Final = {"type": "integer"}
 _OPEN: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-_CORE_AGE: Final = replace(AGE, type="string")
+_CORE_AGE: Final = replace(AGE, type="string", is_age=True)
 NAME_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 _MAX_DATA: Final = 1_048_576
 _KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
@@ -154,7 +155,7 @@ def _column(name: str, cell: Any, kind: str = "string", description: str = "") -
 _LEASE_SPEC: Final = _object(
     {
         **dict.fromkeys(("holderIdentity", "acquireTime", "renewTime", "strategy", "preferredHolder"), _TEXT),
-        **dict.fromkeys(("leaseDurationSeconds", "leaseTransitions"), {"type": "integer"}),
+        **dict.fromkeys(("leaseDurationSeconds", "leaseTransitions"), _INTEGER),
     },
     "Specification of the lease.",
 )
@@ -235,7 +236,7 @@ def _events() -> list[Resource]:
         "selectable": NAME_FIELDS | set(EVENT_ALIASES),
         "aliases": EVENT_ALIASES,
         "columns": (
-            _column("Last Seen", _last_seen, "date"),
+            replace(_CORE_AGE, name="Last Seen", cell=_last_seen),
             _column("Type", ".type"),
             _column("Reason", ".reason"),
             _column("Object", _involved),

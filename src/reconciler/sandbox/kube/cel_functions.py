@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import urlparse
 
@@ -95,8 +96,7 @@ def _contains(text: str, part: str) -> bool:
 def _split(text: str, separator: str, limit: int = -1) -> list[str]:
     if limit == 0:
         return []
-    pieces = list(text) if not separator else text.split(separator, -1 if limit < 0 else limit - 1)
-    return pieces
+    return list(text) if not separator else text.split(separator, -1 if limit < 0 else limit - 1)
 
 
 def _substring(text: str, start: int, end: int | None = None) -> str:
@@ -119,7 +119,7 @@ def _last_index_of(value: Any, part: Any) -> int:
 
 
 def _is_sorted(items: list[Any]) -> bool:
-    return all(first <= second for first, second in zip(items, items[1:], strict=False))
+    return all(first <= second for first, second in pairwise(items))
 
 
 def _to_int(value: Any) -> int:

@@ -6,9 +6,9 @@ from typing import Any, Final
 from reconciler.sandbox.kube.builtin import NAME_FIELDS
 from reconciler.sandbox.kube.cel_expression import CelError
 from reconciler.sandbox.kube.errors import JSON, Cause
-from reconciler.sandbox.kube.resources import CORE_VERBS, Resource, Rules, json_path, root_schema
+from reconciler.sandbox.kube.resources import CORE_VERBS, Column, Resource, Rules, json_path, root_schema
 from reconciler.sandbox.kube.schema import compile_schema
-from reconciler.sandbox.kube.tables import NAME, Column, custom_columns
+from reconciler.sandbox.kube.tables import NAME, custom_columns
 from reconciler.sandbox.kube.trees import quoted
 from reconciler.sandbox.kube.validate import INVALID, REQUIRED
 
@@ -35,7 +35,7 @@ def crd_resource() -> Resource:
         selectable=frozenset({"metadata.name"}),
         columns=(
             NAME,
-            Column("Created At", "date", "CreationTimestamp", json_path(".metadata.creationTimestamp")),
+            Column("Created At", "string", "CreationTimestamp", json_path(".metadata.creationTimestamp")),
         ),
         rules=Rules(prepare=_prepare, check=_check),
     )
@@ -149,7 +149,7 @@ def taken_names(definition: JSON, others: Iterable[JSON]) -> str | None:
         accepted = (other.get("status") or {}).get("acceptedNames") or {}
         clash = mine & _all_names(accepted)
         if clash:
-            return sorted(clash)[0]
+            return min(clash)
     return None
 
 

@@ -16,7 +16,7 @@ _POLICIES: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": No
 KEPT_NAMESPACES: Final = frozenset({"default", "kube-system", "kube-public"})
 
 
-def read_options(body: Any, query: dict[str, str], group: str) -> JSON:
+def read_options(body: Any, query: dict[str, str]) -> JSON:
     """Return DeleteOptions from the body and the query. Raises 400 or 422."""
     options: JSON = dict(body) if isinstance(body, dict) else {}
     kind = options.get("kind")

@@ -10,8 +10,8 @@ from reconciler.sandbox.kube.resources import SUBRESOURCE_VERBS, Resource
 
 VERSION: Final = {
     "major": "1",
-    "minor": "34",
-    "gitVersion": "v1.34.0-sandbox",
+    "minor": "32",
+    "gitVersion": "v1.32.0-sandbox",
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",
@@ -110,17 +110,17 @@ def _listed(resource: Resource) -> list[JSON]:
 def aggregated(registry: Registry, *, core: bool) -> JSON:
     """Return the answer to `/api` or `/apis` in the aggregated form."""
     groups = {"": ["v1"]} if core else _groups(registry)
-    items = []
+    items: list[JSON] = []
     for name, versions in groups.items():
         metadata: JSON = {"name": name} if name else {}
         listed = [_aggregated_version(registry, name, version) for version in versions]
-        items.append({"metadata": {**metadata, "creationTimestamp": None}, "versions": listed})
+        items.append({"metadata": metadata, "versions": listed})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
 def _aggregated_version(registry: Registry, name: str, version: str) -> JSON:
     if name in REVIEWS:
-        resources = [
+        resources: list[JSON] = [
             {
                 "resource": plural,
                 "responseKind": {"group": name, "version": version, "kind": kind},

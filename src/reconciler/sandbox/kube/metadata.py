@@ -6,9 +6,10 @@ from typing import Any, Final
 from reconciler.sandbox.kube.errors import JSON, Cause, bad_request
 from reconciler.sandbox.kube.schema import compile_schema
 from reconciler.sandbox.kube.trees import quoted
-from reconciler.sandbox.kube.validate import DUPLICATE, INVALID, REQUIRED, TOO_LONG
+from reconciler.sandbox.kube.validate import INVALID, REQUIRED, TOO_LONG
 
 _STRING: Final = {"type": "string"}
+_BOOLEAN: Final = {"type": "boolean"}
 _STRINGS: Final = {"type": "object", "additionalProperties": _STRING}
 _NUMBER: Final = {"type": "integer"}
 
@@ -30,7 +31,7 @@ METADATA_SCHEMA: Final[JSON] = {
                 "type": "object",
                 "properties": {
                     **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _STRING),
-                    **dict.fromkeys(("controller", "blockOwnerDeletion"), {"type": "boolean"}),
+                    **dict.fromkeys(("controller", "blockOwnerDeletion"), _BOOLEAN),
                 },
             },
         },
@@ -42,7 +43,6 @@ METADATA_SCHEMA: Final[JSON] = {
 }
 METADATA = compile_schema(METADATA_SCHEMA)
 
-_GO_TYPES: Final = {"labels": "string", "annotations": "string", "finalizers": "string"}
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NAME_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -78,32 +78,49 @@ def read_metadata(raw: Any) -> JSON:
         return {}
     if not isinstance(raw, dict):
         raise bad_request(f"json: cannot unmarshal {_json_word(raw)} into Go value of type v1.ObjectMeta")
+    metadata: JSON = raw
+    for field in _TEXTS:
+        if metadata.get(field) is not None and not isinstance(metadata[field], str):
+            raise _cannot_decode(metadata[field], field, "string")
+    for field, wanted in _LISTS.items():
+        items = metadata.get(field)
+        if items is not None and (not isinstance(items, list) or not all(_is_item(item, wanted) for item in items)):
+            raise _cannot_decode(items, field, wanted)
     for field in ("labels", "annotations"):
-        mapping = raw.get(field)
-        if mapping is None:
-            continue
-        if not isinstance(mapping, dict):
-            raise _cannot_decode(mapping, field, "map[string]string")
-        if any(value is None for value in mapping.values()):
-            raw = {**raw, field: {key: "" if value is None else value for key, value in mapping.items()}}
-        for value in mapping.values():
-            if value is not None and not isinstance(value, str):
-                raise _cannot_decode(value, field, "string")
-    for field in ("name", "namespace", "generateName", "uid", "resourceVersion"):
-        if field in raw and raw[field] is not None and not isinstance(raw[field], str):
-            raise _cannot_decode(raw[field], field, "string")
-    for field in ("finalizers", "ownerReferences", "managedFields"):
-        if raw.get(field) is not None and not isinstance(raw[field], list):
-            raise _cannot_decode(raw[field], field, "[]string" if field == "finalizers" else "[]v1.OwnerReference")
-    if raw.get("ownerReferences") and not all(isinstance(item, dict) for item in raw["ownerReferences"]):
-        raise _cannot_decode("", "ownerReferences", "v1.OwnerReference")
-    return raw
+        if metadata.get(field) is not None:
+            metadata = _read_mapping(metadata, field)
+    return metadata
+
+
+_TEXTS: Final = ("name", "namespace", "generateName", "uid", "resourceVersion")
+_LISTS: Final = {
+    "finalizers": "[]string",
+    "ownerReferences": "[]v1.OwnerReference",
+    "managedFields": "[]v1.ManagedFieldsEntry",
+}
+
+
+def _is_item(item: Any, wanted: str) -> bool:
+    return isinstance(item, str if wanted == "[]string" else dict)
+
+
+def _read_mapping(metadata: JSON, field: str) -> JSON:
+    """Check a map of texts; a null in it is an empty text."""
+    mapping = metadata[field]
+    if not isinstance(mapping, dict):
+        raise _cannot_decode(mapping, field, "map[string]string")
+    for value in mapping.values():
+        if value is not None and not isinstance(value, str):
+            raise _cannot_decode(value, field, "string")
+    if any(value is None for value in mapping.values()):
+        return {**metadata, field: {key: "" if value is None else value for key, value in mapping.items()}}
+    return metadata
 
 
 def _json_word(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
-    words = {dict: "object", list: "array", str: "string"}
+    words: dict[type, str] = {dict: "object", list: "array", str: "string"}
     return words.get(type(value), "number")
 
 
@@ -227,16 +244,3 @@ def finalizer_warnings(finalizers: list[str]) -> list[str]:
 def missing_name() -> Cause:
     """Return the violation of an object with neither name nor generateName."""
     return Cause("metadata.name", REQUIRED, "Required value: name or generateName is required")
-
-
-__all__ = [
-    "DUPLICATE",
-    "METADATA",
-    "METADATA_SCHEMA",
-    "check_metadata",
-    "check_name",
-    "finalizer_warnings",
-    "is_subdomain",
-    "missing_name",
-    "read_metadata",
-]

@@ -62,7 +62,7 @@ def document(registry: Registry, path: str) -> JSON:
     for resource in sorted(resources, key=lambda item: item.plural):
         paths.update(_paths(path, resource))
         schemas[_schema_name(resource)] = _schema(resource)
-    info = {"title": "Kubernetes", "version": "v1.34.0-sandbox"}
+    info = {"title": "Kubernetes", "version": "v1.32.0-sandbox"}
     return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
 

@@ -24,6 +24,8 @@ class Column:
     cell: Callable[[JSON], Any]
     format: str = ""
     priority: int = 0
+    is_age: bool = False
+    """The cell is how long ago the time it reads was."""
 
     def definition(self) -> JSON:
         """Return the column as a Table declares it."""

@@ -1,6 +1,7 @@
 """From a request to an answer: which resource, which verb, which options."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -38,6 +39,14 @@ class Routes:
         self._watches = watches
         self._faults = faults
         self._token = token
+        self._item_verbs = {
+            "GET": self._get,
+            "POST": self._create,
+            "PUT": self._replace,
+            "PATCH": self._patch,
+            "DELETE": self._delete,
+        }
+        self._collection_verbs = {"GET": self._list, "POST": self._create, "DELETE": self._delete_collection}
         self._applier = Applier(writer)
 
     async def answer(self, request: Request, raw: bytes, headers: Mapping[str, str]) -> Reply | web.StreamResponse:
@@ -120,30 +129,19 @@ class Routes:
     def _dispatch(self, request: Request, path: Path, resource: Resource, raw: bytes) -> Reply:
         if path.name:
             self._check_subresource(path, resource)
-        match request.method, bool(path.name):
-            case "GET", True:
-                return self._get(request, path, resource)
-            case "GET", False:
-                form = choose(request.accept, "list")
-                return Reply(
-                    self._reader.listing(resource, path.namespace, request.query, form), content_type=form.media
-                )
-            case "POST", _:
-                return self._create(request, path, resource, raw)
-            case "PUT", True:
-                return self._replace(request, path, resource, raw)
-            case "PATCH", True:
-                return self._patch(request, path, resource, raw)
-            case "DELETE", True:
-                return self._delete(request, path, resource, raw)
-            case "DELETE", False:
-                return self._delete_collection(request, path, resource, raw)
-            case (("PUT" | "PATCH"), False):
-                raise errors.bad_request("name must be provided") if resource.custom else errors.method_not_allowed()
-            case _:
-                if resource.custom:
-                    raise errors.unsupported_verb(request.method.lower(), resource.plural, resource.group)
-                raise errors.method_not_allowed()
+        verbs = self._item_verbs if path.name else self._collection_verbs
+        verb = verbs.get(request.method)
+        if verb is not None:
+            return verb(request, path, resource, raw)
+        if not resource.custom:
+            raise errors.method_not_allowed()
+        if request.method in {"PUT", "PATCH"}:
+            raise errors.bad_request("name must be provided")
+        raise errors.unsupported_verb(request.method.lower(), resource.plural, resource.group)
+
+    def _list(self, request: Request, path: Path, resource: Resource, raw: bytes) -> Reply:
+        form = choose(request.accept, "list")
+        return Reply(self._reader.listing(resource, path.namespace, request.query, form), content_type=form.media)
 
     def _check_subresource(self, path: Path, resource: Resource) -> None:
         known = {"": True, "status": resource.has_status, "scale": bool(resource.scale)}
@@ -157,7 +155,7 @@ class Routes:
     def _entry(self, path: Path, resource: Resource) -> Entry:
         return self._writer.get(resource, path.namespace or "", path.name)
 
-    def _get(self, request: Request, path: Path, resource: Resource) -> Reply:
+    def _get(self, request: Request, path: Path, resource: Resource, raw: bytes) -> Reply:
         form = choose(request.accept, "object")
         version = request.query.get("resourceVersion", "")
         if version and not version.isdecimal():
@@ -289,7 +287,7 @@ class Routes:
         body: Any = None
         if raw.strip() and not request.content_type.startswith(PROTOBUF):
             body = read_json(raw, request.content_type)
-        return read_options(body, request.query, resource.group)
+        return read_options(body, request.query)
 
     def _delete_collection(self, request: Request, path: Path, resource: Resource, raw: bytes) -> Reply:
         if resource.namespaced and path.namespace is None:
@@ -314,5 +312,5 @@ def patched_scale(resource: Resource, current: JSON, media: str, patch: Any) -> 
         scale = read_scale(resource, current)
     except ApiError:
         scale = read_scale(resource, with_scale(resource, current, {"spec": {"replicas": 0}}))
-    as_scale = Resource("autoscaling", "v1", "scales", "Scale", resource.namespaced, True, resource.schema)
+    as_scale = replace(resource, group="autoscaling", version="v1", plural="scales", kind="Scale")
     return patched(as_scale, scale, media, patch)

@@ -77,7 +77,7 @@ def compile_schema(source: JSON) -> Node:
 
 
 def _variants(source: JSON) -> dict[str, list[Node]]:
-    found = {
+    found: dict[str, list[Node]] = {
         name: [compile_schema(sub) for sub in source[name]] for name in ("allOf", "anyOf", "oneOf") if name in source
     }
     if "not" in source:

@@ -10,7 +10,6 @@ import yaml
 from aiohttp import web
 
 from reconciler.domain.clock import Clock, SystemClock
-from reconciler.sandbox.kube import errors
 from reconciler.sandbox.kube.builtin import builtin_resources
 from reconciler.sandbox.kube.controllers import Controllers
 from reconciler.sandbox.kube.crd import crd_resource
@@ -66,7 +65,7 @@ class KubeApi:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; `url` is known afterwards (port 0 takes a free one)."""
         self._seed()
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -106,6 +105,7 @@ class KubeApi:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.faults.down:
             abort(request)
+            return web.Response()
         if self.faults.latency > 0:
             await asyncio.sleep(self.faults.latency)
         parsed = Request.read(request)
@@ -177,6 +177,3 @@ async def _body(request: web.BaseRequest) -> bytes:
     if len(raw) > _MAX_BODY:
         raise too_large
     return raw
-
-
-__all__ = ["KubeApi", "errors"]

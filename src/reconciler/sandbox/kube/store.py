@@ -55,7 +55,7 @@ class Event:
         self.old = old
         self.new = new
         self._line: bytes | None = None
-        self.deleted: JSON | None = None if old is None else None
+        self.deleted: JSON | None = None
 
     @property
     def key(self) -> Key:

@@ -87,7 +87,7 @@ def _cell(column: Column, obj: JSON, now: datetime) -> Any:
     value = column.cell(obj)
     if value is None:
         return None
-    if column.type == "date" and isinstance(value, str):
+    if (column.is_age or column.type == "date") and isinstance(value, str):
         return age(value, now)
     if column.type in {"integer", "number", "boolean"} and isinstance(value, (bool, int, float)):
         return value

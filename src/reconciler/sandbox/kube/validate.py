@@ -234,7 +234,8 @@ def _check_variants(value: Any, node: Node, path: str, causes: list[Cause]) -> N
         if name == "anyOf" and not passed:
             rule = f'"{path}" must validate at least one schema (anyOf)'
         elif name == "oneOf" and passed != 1:
-            rule = f'"{path}" must validate one and only one schema (oneOf). Found {"none valid" if not passed else "multiple"}'
+            found = "multiple" if passed else "none valid"
+            rule = f'"{path}" must validate one and only one schema (oneOf). Found {found}'
         elif name == "allOf" and passed != len(variants):
             rule = f'"{path}" must validate all the schemas (allOf)'
         elif name == "not" and passed:

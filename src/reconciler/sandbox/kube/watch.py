@@ -5,7 +5,7 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from aiohttp import web
@@ -173,15 +173,18 @@ class Watches:
         lasts = float(timeout) if timeout > 0 else 1800 * (1 + self._random.random())
         bookmarks = query.get("allowWatchBookmarks", "").lower() in {"true", "1"}
         bucket = self._writer.bucket(watch.resource)
+        response = web.StreamResponse(headers={**headers, "Content-Type": form.media})
+        response.enable_chunked_encoding()
+        self._begin(watch, query, bookmarks=bookmarks)
         self._open[watch] = request
         try:
-            self._begin(watch, query, bookmarks=bookmarks)
             if not watch.ended:
                 bucket.listeners.add(watch.feed)
-            response = web.StreamResponse(headers={**headers, "Content-Type": form.media})
-            response.enable_chunked_encoding()
             await response.prepare(request)
             await self._stream(watch, request, response, lasts, bookmarks=bookmarks)
+        except ConnectionResetError:
+            # The client went away, or was cut off on purpose: nobody is there to be told.
+            return response
         finally:
             bucket.listeners.discard(watch.feed)
             del self._open[watch]
@@ -251,6 +254,7 @@ class Watches:
             await response.write(chunk)
         if watch.aborted:
             abort(request)
+            raise ConnectionResetError
 
 
 def _bookmark_times(now: float, ends: float) -> deque[float]:
@@ -272,9 +276,8 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-def abort(request: web.BaseRequest) -> Any:
+def abort(request: web.BaseRequest) -> None:
     """Break a request's connection without another byte."""
     transport = request.transport
     if transport is not None:
         transport.abort()
-    raise ConnectionResetError("aborted on purpose")

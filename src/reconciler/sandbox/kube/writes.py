@@ -129,14 +129,14 @@ class Writer:
             raise errors.bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
-        metadata = {"name": name}
+        metadata: JSON = {"name": name}
         if given.get("generateName"):
             metadata["generateName"] = given["generateName"]
         if resource.namespaced:
             metadata["namespace"] = namespace
         metadata["uid"] = str(uuid.uuid4())
         if resource.has_generation:
-            metadata["generation"] = 1  # type: ignore[assignment]
+            metadata["generation"] = 1
         metadata["creationTimestamp"] = self.now()
         for name in ("labels", "annotations", "ownerReferences", "finalizers"):
             if given.get(name):
@@ -180,7 +180,7 @@ class Writer:
     def update(self, resource: Resource, entry: Entry, body: JSON, subresource: str, options: WriteOptions) -> JSON:
         """Store what an update makes of an object and return it in wire form."""
         old = self.view(resource, entry)
-        check_kind(resource, body, updating=True)
+        check_kind(resource, body)
         given = dict(resource.rules.from_wire(body))
         given["metadata"] = graft(read_metadata(given.get("metadata")), old["metadata"])
         metadata = given["metadata"]
@@ -364,7 +364,7 @@ def unchanged(new: JSON, stored: JSON) -> bool:
     return graft(new["metadata"], stored["metadata"]) is stored["metadata"]
 
 
-def check_kind(resource: Resource, body: Any, *, updating: bool = False) -> None:
+def check_kind(resource: Resource, body: Any) -> None:
     """Refuse a body of another kind. Built-in kinds may leave kind and apiVersion out."""
     if not isinstance(body, dict):
         raise errors.bad_request("the object provided is unrecognized: json: cannot unmarshal into Go value")
@@ -376,7 +376,8 @@ def check_kind(resource: Resource, body: Any, *, updating: bool = False) -> None
         shown = quoted(body)
         shown = shown if len(shown) < _SHOWN else f"{shown[:_SHOWN]} ..."
         raise errors.bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in '{shown}'"
+            f"the object provided is unrecognized (must be of type {resource.kind}): "
+            f"Object 'Kind' is missing in '{shown}'"
         )
     if version != resource.api_version:
         raise errors.bad_request(
