@@ -78,19 +78,9 @@ class Jenkins(Simulator):
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen, and let time pass."""
-        self._make_weather_a_function()
         await super().start(host, port)
         self.views.base = self.url
         self._ticker = asyncio.create_task(self._tick(), name="jenkins-ticker")
-
-    def _make_weather_a_function(self) -> None:
-        """Replace the bound method, which `web.middleware` cannot mark."""
-        weather = super()._under_weather
-
-        async def under_weather(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await weather(request, handler)
-
-        self._under_weather = under_weather  # type: ignore[method-assign]
 
     async def stop(self) -> None:
         """Stop time, then listening. Raises what `on_success` raised, if it did."""
