@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from functools import partial
 
 import orjson
 from aiohttp import web
@@ -55,8 +54,6 @@ class ArgoCD(Simulator):
         keep_alive_seconds: float = KEEP_ALIVE,
     ) -> None:
         super().__init__(clock=clock, seed=seed)
-        # `web.middleware` in the base marks what it is given, and a bound method cannot be marked.
-        self._under_weather = partial(self._under_weather)  # type: ignore[method-assign]
         pace = Pace(
             pickup_seconds,
             sync_seconds,
