@@ -6,6 +6,7 @@ Make its endpoint with `translate=translate` and an `Authorization: sso-key KEY:
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
@@ -164,7 +165,14 @@ def _value(domain: str, kind: str, row: Mapping[str, Any]) -> str:
     if kind in (RecordType.MX, RecordType.SRV):
         numbers = (row.get(name) for name in ("priority", "weight", "port"))
         return " ".join([*(str(number) for number in numbers if number is not None), data])
-    return data
+    return _shortest(data) if kind == RecordType.AAAA else data
+
+
+def _shortest(address: str) -> str:
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
 
 
 def _unquoted(text: str) -> str:
