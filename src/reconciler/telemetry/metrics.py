@@ -1,0 +1,163 @@
+"""Every metric, declared once. `Metrics` is an object with its own registry: two of them in one process do not meet.
+
+No label holds a name that users choose (project, environment, operation): the number of series is bounded.
+Resilience, agenda and intake know no metrics library; their hooks fit the methods here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LOOK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_STAGE_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
+"""How a breaker's state is written as a number; keyed by `resilience.breaker.State`'s values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A metric's declaration, for the reference page."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+class Metrics:
+    """What is counted and measured."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._declared: list[Declared] = []
+        ProcessCollector(registry=self.registry)
+
+        self._answers = self._counter("answers", "What looks answered, by kind of resource.", "kind", "answer")
+        self._looks = self._counter("looks", "Looks that ended, by lane of the agenda.", "lane", "outcome")
+        self._look_wait = self._histogram(
+            "look_wait_seconds", "From a look's due time to its start.", _LOOK_SECONDS, "lane"
+        )
+        self._look_seconds = self._histogram("look_seconds", "From a look's start to its end.", _LOOK_SECONDS, "lane")
+        self._agenda_due = self._gauge("agenda_due", "Keys that are due and wait for their turn.", "lane")
+        self._agenda_running = self._gauge("agenda_running", "Looks under way.", "lane")
+        self._agenda_scheduled = self._gauge("agenda_scheduled", "Keys that are due later.")
+        self._agenda_parked = self._gauge("agenda_parked", "Keys given up after too many unexpected errors.")
+        self._requests = self._counter(
+            "endpoint_requests", "Requests to outside systems.", "system", "operation", "outcome"
+        )
+        self._request_seconds = self._histogram(
+            "endpoint_request_seconds",
+            "How long a request took, with its wait for a permit.",
+            _REQUEST_SECONDS,
+            "system",
+            "operation",
+        )
+        self._kubernetes_requests = self._counter(
+            "kubernetes_requests", "Requests to the API server.", "verb", "kind", "status"
+        )
+        self._breaker_state = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", "system")
+        self._breaker_changes = self._counter("breaker_changes", "Changes of a breaker's state.", "system", "state")
+        self._messages = self._counter("messages", "Messages settled.", "type", "outcome")
+        self._heartbeats = self._counter("heartbeats", "Heartbeats sent.", "outcome")
+        self._heartbeat_queue = self._gauge("heartbeat_queue", "Heartbeats that wait to be sent.")
+        self._deployments = self._counter("deployments", "Deployments that ended.", "end")
+        self._stage_seconds = self._histogram(
+            "stage_seconds", "How long a stage took, from its start to its end.", _STAGE_SECONDS, "stage", "end"
+        )
+        self._connected = self._gauge("connected", "1 while a system of `/readyz` answers.", "system")
+        self._loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop turned.", _LAG_SECONDS)
+
+    def answered(self, kind: str, answer: str) -> None:
+        """Count what a look at a resource of `kind` answered (`Done`, `Waiting`, `Nudge`, `Failed`)."""
+        self._answers.labels(kind, answer).inc()
+
+    def look_ended(self, lane: str, outcome: str, *, waited: timedelta, took: timedelta) -> None:
+        """Count and measure a look; what `agenda.Looked` holds."""
+        self._looks.labels(lane, outcome).inc()
+        self._look_wait.labels(lane).observe(waited.total_seconds())
+        self._look_seconds.labels(lane).observe(took.total_seconds())
+
+    def agenda(self, *, due: Mapping[str, int], running: Mapping[str, int], scheduled: int, parked: int) -> None:
+        """Note how full the agenda is; `due` and `running` by lane."""
+        for lane, count in due.items():
+            self._agenda_due.labels(lane).set(count)
+        for lane, count in running.items():
+            self._agenda_running.labels(lane).set(count)
+        self._agenda_scheduled.set(scheduled)
+        self._agenda_parked.set(parked)
+
+    def requests_of(self, system: str) -> Callable[[str, str, float], None]:
+        """Return the observer of an endpoint: it takes operation, outcome and seconds."""
+
+        def observe(operation: str, outcome: str, seconds: float) -> None:
+            self._requests.labels(system, operation, outcome).inc()
+            self._request_seconds.labels(system, operation).observe(seconds)
+
+        return observe
+
+    def kubernetes_asked(self, verb: str, kind: str, status: str) -> None:
+        """Count a request to the API server; `status` is HTTP's number or an error's name."""
+        self._kubernetes_requests.labels(verb, kind, status).inc()
+
+    def breaker_turned(self, system: str, former: str, state: str) -> None:
+        """Hear of a breaker's change; fits `resilience.breaker.Listener`."""
+        del former
+        self._breaker_state.labels(system).set(BREAKER_STATES[state])
+        self._breaker_changes.labels(system, state).inc()
+
+    def message_settled(self, type_: str, outcome: str) -> None:
+        """Count a message; the type is empty where it could not be read."""
+        self._messages.labels(type_ or "unknown", outcome).inc()
+
+    def heartbeat_sent(self, outcome: str) -> None:
+        """Count a heartbeat: `confirmed`, `failed`."""
+        self._heartbeats.labels(outcome).inc()
+
+    def heartbeats_waiting(self, count: int) -> None:
+        """Note how many heartbeats wait."""
+        self._heartbeat_queue.set(count)
+
+    def deployment_ended(self, end: str) -> None:
+        """Count a deployment by its end (`Succeeded`, `Failed`, ...)."""
+        self._deployments.labels(end).inc()
+
+    def stage_ended(self, stage: str, end: str, seconds: float) -> None:
+        """Measure a stage that is over (`Done`, `Failed`, `Skipped`)."""
+        self._stage_seconds.labels(stage, end).observe(seconds)
+
+    def connected(self, system: str, *, is_connected: bool) -> None:
+        """Note whether a system answers."""
+        self._connected.labels(system).set(is_connected)
+
+    def loop_lagged(self, seconds: float) -> None:
+        """Measure how late the loop turned."""
+        self._loop_lag.observe(seconds)
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def declared(self) -> tuple[Declared, ...]:
+        """Return the declarations, in their order."""
+        return tuple(self._declared)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        full = self._note(f"{name}_total", "counter", labels, text)
+        return Counter(full, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(self._note(name, "gauge", labels, text), text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        full = self._note(name, "histogram", labels, text)
+        return Histogram(full, text, labels, buckets=buckets, registry=self.registry)
+
+    def _note(self, name: str, kind: str, labels: tuple[str, ...], text: str) -> str:
+        full = f"reconciler_{name}"
+        self._declared.append(Declared(full, kind, labels, text))
+        return full
