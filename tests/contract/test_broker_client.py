@@ -191,13 +191,30 @@ async def test_a_deleted_queue_is_declared_and_consumed_anew(
     await inbox.next()
 
 
-async def test_a_queue_declared_in_another_way_is_named(broker: BrokerUnderTest, topology: Topology) -> None:
+async def test_a_work_queue_declared_in_another_way_is_used_as_it_is(
+    broker: BrokerUnderTest, topology: Topology
+) -> None:
     async with await aio_pika.connect(broker.url) as connection:
-        await (await connection.channel()).declare_queue(topology.dead, durable=True)
+        channel = await connection.channel()
+        await channel.declare_queue(topology.reconcile, durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.declare_queue(topology.dead, durable=True)
+    client = RabbitMQ(broker.url, clock=SystemClock(), reconnect_after=SOON)
+    client.declare(topology)
+    await client.start()
+    inbox = Inbox()
+    await client.consume(topology.reconcile, inbox, prefetch=1)
+    await until_published(client, topology.exchange)
+    await inbox.next()
+    await client.stop()
+
+
+async def test_a_delay_queue_declared_in_another_way_is_named(broker: BrokerUnderTest, topology: Topology) -> None:
+    async with await aio_pika.connect(broker.url) as connection:
+        await (await connection.channel()).declare_queue(topology.retry_for(1), durable=True)
     client, state = watched(broker.url, lambda state: "inequivalent arg" in state.detail)
     client.declare(topology)
     await client.start()
-    assert topology.dead in (await state()).detail
+    assert topology.retry_for(1) in (await state()).detail
     await client.stop()
 
 

@@ -120,11 +120,18 @@ def _environment(folder: Path, *, amqp: int, dist: int, epmd: int) -> dict[str, 
 
 @contextlib.contextmanager
 def _running(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a process group of its own, and end the whole group."""
+    """Run a program in a process group of its own; it ends with the block, or when this process is killed."""
+    # The shell reads until the pipe to it closes, whoever closes it.
+    guarded = ["sh", "-c", '"$@" & read -r _; kill -TERM 0', "sh", *command]
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            guarded,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as process,
     ):
         try:

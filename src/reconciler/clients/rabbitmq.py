@@ -21,6 +21,7 @@ from aio_pika.exceptions import (
     AMQPConnectionError,
     ChannelClosed,
     ChannelInvalidStateError,
+    ChannelPreconditionFailed,
     DeliveryError,
     ProbableAuthenticationError,
     PublishError,
@@ -89,6 +90,7 @@ class Subscription:
         self._prefetch = prefetch
         self._lost = lost
         self._wanted = True
+        self._one_by_one = False
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._cancel: Callable[[], Awaitable[object]] | None = None
@@ -123,10 +125,13 @@ class Subscription:
         async with self._changing:
             await self._close()
 
-    async def attach(self, connection: AbstractConnection | None) -> None:
+    async def attach(self, connection: AbstractConnection | None, *, one_by_one: bool = False) -> None:
         """Move to a new connection, or off a lost one. For `RabbitMQ` only."""
         async with self._changing:
+            if connection is self._connection:
+                await self._close()
             self._connection = connection
+            self._one_by_one = one_by_one
             self._channel = self._cancel = None
             await self._open()
 
@@ -136,7 +141,7 @@ class Subscription:
         channel = await self._connection.channel(publisher_confirms=False)
         _report_end(channel, self._lost, lambda: self._channel is channel)
         self._channel = channel
-        await channel.set_qos(prefetch_count=self._prefetch)
+        await channel.set_qos(prefetch_count=1 if self._one_by_one else self._prefetch)
         queue = await channel.get_queue(self.queue, ensure=False)
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: self._lost.set())
@@ -180,6 +185,7 @@ class RabbitMQ:
         url: `amqp://` or `amqps://` with credentials; it is never shown with its password.
         heartbeat: a frozen broker is noticed after about four of them.
         publish_timeout: how long a confirm may take; then the outcome is unknown.
+        stable_after: a connection lost sooner than that is suspected to have died of a message.
         on_change: hears of every change of the state.
     """
 
@@ -193,6 +199,7 @@ class RabbitMQ:
         reconnect_after: timedelta = timedelta(seconds=0.5),
         connect_timeout: timedelta = timedelta(seconds=10),
         publish_timeout: timedelta = timedelta(seconds=10),
+        stable_after: timedelta = timedelta(seconds=5),
     ) -> None:
         self._url = URL(url).update_query(heartbeat=max(1, round(heartbeat.total_seconds())))
         self._clock = clock
@@ -200,6 +207,9 @@ class RabbitMQ:
         self._reconnect_after = reconnect_after
         self._connect_timeout = connect_timeout
         self._publish_timeout = publish_timeout
+        self._stable_after = stable_after
+        self._suspicious = False
+        self._turn = 0
         self._topologies: list[Topology] = []
         self._subscriptions: list[Subscription] = []
         self._current: AbstractConnection | None = None
@@ -271,7 +281,7 @@ class RabbitMQ:
             raise Unavailable(f"RabbitMQ is not connected: {self._state.detail}", system=_SYSTEM)
         message = Message(
             body,
-            headers=cast("HeadersType", dict(headers or {})),
+            headers=cast("HeadersType", _sendable(dict(headers or {}))),
             message_id=message_id or None,
             expiration=expiration,
             content_type=content_type,
@@ -290,7 +300,7 @@ class RabbitMQ:
             try:
                 async with self._connection() as connection:
                     await self._set_up(connection)
-                    await self._lost.wait()
+                    await self._watch(connection)
                     self._tell(connected=False, detail="the connection was lost")
             except asyncio.CancelledError:
                 if _is_cancelled():
@@ -322,46 +332,107 @@ class RabbitMQ:
 
     async def _set_up(self, connection: AbstractConnection) -> None:
         async with asyncio.timeout(self._connect_timeout.total_seconds()):
-            async with connection.channel() as channel:
-                for topology in self._topologies:
-                    await _declare(channel, topology)
+            for topology in self._topologies:
+                await _declare(connection, topology)
             publishing = await connection.channel(on_return_raises=True)
             _report_end(publishing, self._lost, lambda: self._publishing is publishing)
             self._publishing = publishing
             self._current = connection
-            for subscription in self._subscriptions:
-                await subscription.attach(connection)
+            await self._attach(connection)
         self._tell(connected=True, detail=f"connected to {self._url.host}:{self._url.port}")
         self._up.set()
+
+    async def _attach(self, connection: AbstractConnection) -> None:
+        """Begin to consume. Under suspicion one queue at a time, message by message.
+
+        A message that the library cannot read ends the connection, each time it comes. Taken alone it alone is counted
+        by the broker, and its queue's delivery limit makes it a dead letter; the others go on.
+        """
+        chosen = self._subscriptions
+        if self._suspicious and chosen:
+            chosen = [chosen[self._turn % len(chosen)]]
+        for subscription in chosen:
+            await subscription.attach(connection, one_by_one=self._suspicious)
+
+    async def _watch(self, connection: AbstractConnection) -> None:
+        """Wait for the end of a connection, and learn from how soon it comes."""
+        while True:
+            try:
+                async with asyncio.timeout(self._stable_after.total_seconds()):
+                    await self._lost.wait()
+            except TimeoutError:
+                if not self._suspicious:
+                    await self._lost.wait()
+                    return
+                self._suspicious = False
+                await self._attach(connection)
+            else:
+                self._suspicious = True
+                self._turn += 1
+                return
 
     def _tell(self, *, connected: bool, detail: str) -> None:
         if (self._state.connected, self._state.detail) == (connected, detail):
             return
+        expected = connected or self._keeper is None
         changed = connected != self._state.connected
         self._state = ConnectionState(connected, detail, self._clock.now() if changed else self._state.since)
-        _LOG.log(logging.INFO if connected else logging.WARNING, "RabbitMQ: %s", detail)
+        _LOG.log(logging.INFO if expected else logging.WARNING, "RabbitMQ: %s", detail)
         self._on_change(self._state)
 
 
-async def _declare(channel: AbstractChannel, topology: Topology) -> None:
+async def _declare(connection: AbstractConnection, topology: Topology) -> None:
     """Declare exchanges and queues, with no more arguments than must be: the rest belongs to policies (FACTS 5.1)."""
-    exchange = await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
-    await channel.declare_exchange(topology.heartbeat, ExchangeType.TOPIC, durable=True)
-    await channel.declare_queue(topology.dead, durable=True, arguments=dict(_QUORUM))
-    # A delivery limit, which RabbitMQ 4 has by default, must not drop a message.
-    to_the_dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": topology.dead}
-    for name, keys in topology.bindings.items():
-        queue = await channel.declare_queue(name, durable=True, arguments={**_QUORUM, **to_the_dead})
-        for key in keys:
-            await queue.bind(exchange, key)
-    for delay in topology.retry_delays:
-        # The routing key names the queue to come back to: the default exchange brings it there.
-        name = topology.retry_name(delay)
-        fanout = await channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
-        milliseconds = delay // timedelta(milliseconds=1)
-        waits: dict[str, Any] = {"x-message-ttl": milliseconds, "x-dead-letter-exchange": ""}
-        queue = await channel.declare_queue(name, durable=True, arguments={**_QUORUM, **waits})
-        await queue.bind(fanout)
+    async with connection.channel() as channel:
+        await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
+        await channel.declare_exchange(topology.heartbeat, ExchangeType.TOPIC, durable=True)
+    await _declare_ours_or_theirs(connection, topology.dead, {})
+    safety_net = {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": topology.dead,
+        "x-delivery-limit": topology.delivery_limit,
+    }
+    for name in topology.bindings:
+        await _declare_ours_or_theirs(connection, name, safety_net)
+    async with connection.channel() as channel:
+        for name, keys in topology.bindings.items():
+            queue = await channel.get_queue(name, ensure=False)
+            for key in keys:
+                await queue.bind(topology.exchange, key)
+        for delay in topology.retry_delays:
+            await _declare_delay(channel, topology.retry_name(delay), delay)
+
+
+async def _declare_ours_or_theirs(connection: AbstractConnection, name: str, arguments: dict[str, Any]) -> None:
+    """Declare a queue; one that somebody declared in another way before is taken as it is."""
+    try:
+        async with connection.channel() as channel:
+            await channel.declare_queue(name, durable=True, arguments=_QUORUM | arguments)
+    except ChannelPreconditionFailed as error:
+        async with connection.channel() as channel:
+            await channel.declare_queue(name, passive=True)
+        _LOG.warning("queue %s is not declared as expected and is used as it is: %s", name, error)
+
+
+async def _declare_delay(channel: AbstractChannel, name: str, delay: timedelta) -> None:
+    """Declare where messages wait. The routing key names the queue that the default exchange brings them back to."""
+    exchange = await channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
+    waits: dict[str, Any] = {"x-message-ttl": delay // timedelta(milliseconds=1), "x-dead-letter-exchange": ""}
+    queue = await channel.declare_queue(name, durable=True, arguments=_QUORUM | waits)
+    await queue.bind(exchange)
+
+
+def _sendable(value: Any) -> Any:
+    """Return a header as it can be sent: the library reads a text that is not UTF-8 as bytes, and cannot write them."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case dict():
+            return {name: _sendable(inner) for name, inner in value.items()}
+        case list():
+            return [_sendable(inner) for inner in value]
+        case _:
+            return value
 
 
 def _report_end(channel: AbstractChannel, lost: asyncio.Event, is_current: Callable[[], bool]) -> None:

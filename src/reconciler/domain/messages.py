@@ -47,6 +47,7 @@ class Topology:
     Attributes:
         exchange: durable topic exchange for requests.
         retry: prefix of one fanout exchange and one queue for each delay.
+        delivery_limit: how often the broker hands out a message that ends the connection before it is a dead letter.
         retry_delays: the first is for the first attempt; the last is for all that follow.
     """
 
@@ -56,6 +57,7 @@ class Topology:
     retry: str = "devops.retry"
     dead: str = "devops.dead"
     heartbeat: str = "devops.heartbeat"
+    delivery_limit: int = 20
     retry_delays: tuple[timedelta, ...] = (
         timedelta(seconds=5),
         timedelta(seconds=30),
@@ -83,7 +85,7 @@ class Topology:
 
 def traceparent_of(value: object) -> str:
     """Return a W3C trace context as text, empty where it is none."""
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    text = value.decode("ascii", "replace") if isinstance(value, bytes | bytearray) else value
     return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
 
 

@@ -87,6 +87,7 @@ class Intake:
         self._subscriptions: list[Subscription] = []
         self._hold: asyncio.Task[None] | None = None
         self._held_for = ""
+        self._silences = 0
 
     @property
     def held_for(self) -> str:
@@ -127,6 +128,7 @@ class Intake:
             outcome = self._limited(delivery, outcome)
             await self._settle(queue, delivery, outcome, tell=answer)
             self._report(subject, delivery, outcome)
+            self._silences = 0  # Not after a mere probe: the broker counts how often messages go back.
         except Unavailable as error:  # Of the broker: the message is not settled and comes again.
             self._hold_until(error.message, _nothing)
 
@@ -161,7 +163,7 @@ class Intake:
             return not await self._knows(subject)
         except Unavailable:
             raise
-        except (ReconcilerError, ValueError):
+        except Exception:  # noqa: BLE001 - whatever it was, one answer too many is better than none
             return True
 
     async def _knows(self, subject: Subject | None) -> bool:
@@ -274,10 +276,9 @@ class Intake:
     async def _wait_for_an_answer(self, probe: Probe) -> None:
         _LOG.warning("no messages are taken: %s", self._held_for)
         await asyncio.gather(*(subscription.pause() for subscription in self._subscriptions))
-        failures = 0
         while True:
-            failures += 1
-            await asyncio.sleep(self._backoff.delay(failures, self._random).total_seconds())
+            self._silences += 1
+            await asyncio.sleep(self._backoff.delay(self._silences, self._random).total_seconds())
             try:
                 await probe()
             except Unavailable as error:
