@@ -61,7 +61,7 @@ async def _authorization() -> Headers:
 
 def _endpoint(url: str, *, bounds: Bounds | None = None) -> Endpoint:
     patient = Breaker("godaddy", rules=Rules(failures=10_000, calls=10_000))
-    bounds = bounds or Bounds(limited_for=timedelta(seconds=0.001))
+    bounds = bounds or Bounds(limited_for=timedelta(0))
     return Endpoint("godaddy", url, authorization=_authorization, translate=translate, bounds=bounds, breaker=patient)
 
 

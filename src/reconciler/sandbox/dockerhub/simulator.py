@@ -1,7 +1,5 @@
 """The server: both APIs on one address, and what an oracle may ask."""
 
-from functools import partial
-
 from aiohttp import web
 
 from reconciler.domain.clock import Clock
@@ -37,8 +35,6 @@ class DockerHub(Simulator):
         password: str = "sandbox-password",
     ) -> None:
         super().__init__(clock=clock, seed=seed)
-        # `web.middleware` in the base marks what it is given, and a bound method cannot be marked.
-        self._under_weather = partial(self._under_weather)  # type: ignore[method-assign]
         self.account = Account(self.clock, namespace, username, password)
         self.limits = Limits(self.clock)
         self.hub = HubApi(self.clock, self.account, self.limits)

@@ -3,7 +3,6 @@
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import Any
 
 import orjson
@@ -45,8 +44,6 @@ class GoDaddy(Simulator):
         limit_per_minute: int | None = 60,
     ) -> None:
         super().__init__(clock=clock, seed=seed)
-        # `web.middleware` in the base marks what it is given, and a bound method cannot be marked.
-        self._under_weather = partial(self._under_weather)  # type: ignore[method-assign]
         self.key, self.secret = key, secret
         self.limit_per_minute = limit_per_minute
         self.restricted = False
