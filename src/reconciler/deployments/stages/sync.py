@@ -56,7 +56,7 @@ class Applications(Protocol):
         """Return the application as the shared stream saw it, without a request; None if it is not followed."""
         ...
 
-    def want(self, project: str, name: str, until: datetime) -> None:
+    def want(self, project: str, name: str, until: datetime, /) -> None:
         """Have the shared stream followed while somebody waits; changes wake those who wait."""
         ...
 

@@ -1,0 +1,270 @@
+"""Connections: the clients of all outside systems, one per endpoint and credential, shared by everybody who needs one.
+
+The operator's own credentials go only to the operator's own endpoints: a resource that names an endpoint is served with
+the credentials it names.
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from reconciler.app.endpoints import Endpoints
+from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
+from reconciler.app.secrets import SecretReader
+from reconciler.clients import godaddy
+from reconciler.clients.argocd import ArgoCD, ArgoSession, translator
+from reconciler.clients.dockerhub import DockerHub
+from reconciler.clients.godaddy import GoDaddy
+from reconciler.clients.jenkins import Jenkins
+from reconciler.clients.oci import Credentials, OciRegistry
+from reconciler.domain.clock import Clock
+from reconciler.domain.errors import Missing
+from reconciler.domain.outside.builds import GitLogin
+from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
+from reconciler.domain.resources.common import SecretReference
+from reconciler.domain.resources.settings import RegistryProvider
+from reconciler.domain.urls import longest_prefix
+from reconciler.resilience.limiter import Limiter
+from reconciler.settings import Settings
+from reconciler.settings.groups import GoDaddy as GoDaddySettings
+
+Woken = Callable[[str], None]
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """One endpoint under one credential; without a Secret it is the operator's own."""
+
+    endpoint: str
+    namespace: str = ""
+    secret: str = ""
+
+
+class Connections:
+    """All clients. Fits the ports of stages, set-ups and removal by shape."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        secrets: SecretReader,
+        clock: Clock,
+        *,
+        mask: Callable[[str], str],
+        build_changed: Woken,
+        application_changed: Callable[[ArgoLine, str], None],
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            settings: the operator's own endpoints and credentials.
+            endpoints: makes what requests go through.
+            secrets: credentials that resources name.
+            clock: for feeds and snapshots.
+            mask: takes secrets out of providers' words.
+            build_changed: told the operation id of a build that changed.
+            application_changed: told the line and the name of an application that changed.
+        """
+        self._settings = settings
+        self._endpoints = endpoints
+        self._secrets = secrets
+        self._clock = clock
+        self._mask = mask
+        self._build_changed = build_changed
+        self._application_changed = application_changed
+        self._jenkins: dict[Where, JenkinsLine] = {}
+        self._argo: dict[Where, ArgoLine] = {}
+        self._registries: dict[tuple[Where, str, str], DockerHub | OciRegistry] = {}
+        self._zones: dict[Where, ZoneLine] = {}
+
+    # Jenkins
+
+    async def builds(self, settings: JenkinsSettings) -> JenkinsLine:
+        """Return the builds of the server that the settings name."""
+        own = self._settings.jenkins
+        where = _where(
+            settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "JENKINS_ENDPOINT"
+        )
+        if (line := self._jenkins.get(where)) is None:
+            authorization = partial(self._basic, where, own.username, own.token.get_secret_value())
+            endpoint = self._endpoints.make(
+                "jenkins", where.endpoint, own, authorization=authorization, keeps_cookies=True
+            )
+            line = JenkinsLine(Jenkins(endpoint), self._clock, own.watch_interval, self._build_changed)
+            self._jenkins[where] = line
+        await line.follow(settings.spec.folder)
+        return line
+
+    async def jobs(self, settings: JenkinsSettings) -> Jenkins:
+        """Return the jobs of the server that the settings name."""
+        return (await self.builds(settings)).client
+
+    async def _basic(self, where: Where, username: str, token: str) -> Mapping[str, str]:
+        if where.secret:
+            values = await self._secrets.read(where.namespace, where.secret, "username", "token")
+            username, token = values["username"], values["token"]
+        encoded = base64.b64encode(f"{username}:{token}".encode()).decode()
+        return {"authorization": f"Basic {encoded}"}
+
+    # Argo CD
+
+    async def applications(self, settings: ArgoSettings) -> ArgoLine:
+        """Return the applications of the server that the settings name."""
+        own = self._settings.argocd
+        where = _where(settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "ARGOCD_ENDPOINT")
+        if (line := self._argo.get(where)) is None:
+            session = await self._argo_session(where)
+            endpoint = self._endpoints.make(
+                "argocd", where.endpoint, own, authorization=session, translate=translator(self._mask)
+            )
+            client = ArgoCD(endpoint, session=session, ui_url=where.endpoint)
+            line = self._argo.setdefault(where, ArgoLine(client, self._clock, self._application_changed))
+        await line.follow()
+        return line
+
+    async def removable_applications(self, settings: ArgoSettings) -> ArgoCD:
+        """Return the applications of the server that the settings name."""
+        return (await self.applications(settings)).client
+
+    async def argo_projects(self, settings: ArgoSettings) -> ArgoCD:
+        """Return the projects of the server that the settings name."""
+        return (await self.applications(settings)).client
+
+    async def _argo_session(self, where: Where) -> ArgoSession:
+        own = self._settings.argocd
+        token, username, password = own.token.get_secret_value(), own.username, own.password.get_secret_value()
+        if where.secret:
+            values = await self._secrets.read(where.namespace, where.secret)
+            token, username, password = (values.get(key, "") for key in ("token", "username", "password"))
+            if not token and not (username and password):
+                raise Missing(f"key token, or username and password, in Secret {where.secret}")
+        door = self._endpoints.make("argocd", where.endpoint, own, translate=translator(self._mask))
+        return ArgoSession(token=token, asks=door, username=username, password=password, clock=self._clock)
+
+    # Registries
+
+    async def images(self, settings: ContainerRegistry) -> DockerHub | OciRegistry:
+        """Return the images of the registry that the settings name."""
+        own, spec = self._settings.registry, settings.spec
+        where = _where(settings, spec.endpoint, spec.credentials_ref, own.endpoint, "REGISTRY_ENDPOINT")
+        key = (where, spec.provider.value, spec.namespace or "")
+        if (registry := self._registries.get(key)) is None:
+            registry = self._registries[key] = self._registry(where, spec.provider, spec.namespace or own.namespace)
+        return registry
+
+    async def image_repositories(self, settings: ContainerRegistry) -> DockerHub | OciRegistry:
+        """Return the repositories of the registry that the settings name."""
+        return await self.images(settings)
+
+    def _registry(self, where: Where, provider: RegistryProvider, namespace: str) -> DockerHub | OciRegistry:
+        own = self._settings.registry
+        origins = own.token_origins
+        credentials = partial(self._registry_credentials, where)
+        registry = self._endpoints.make("registry", where.endpoint, own, allowed_origins=origins)
+        if provider is RegistryProvider.OCI:
+            return OciRegistry(
+                registry, origin=where.endpoint, credentials=credentials, token_origins=origins, clock=self._clock
+            )
+        hub = self._endpoints.make("registry", own.hub_endpoint, own)
+        return DockerHub(
+            hub,
+            registry,
+            namespace=namespace,
+            credentials=credentials,
+            registry_origin=where.endpoint,
+            token_origins=origins,
+            clock=self._clock,
+        )
+
+    async def _registry_credentials(self, where: Where) -> Credentials | None:
+        own = self._settings.registry
+        if not where.secret:
+            return Credentials(own.username, own.password.get_secret_value()) if own.username else None
+        values = await self._secrets.read(where.namespace, where.secret, "username", "password")
+        return Credentials(values["username"], values["password"])
+
+    # DNS
+
+    async def records(self, settings: DNSZone) -> ZoneLine:
+        """Return the records that the settings' key may change."""
+        own = self._settings.godaddy
+        where = _where(
+            settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "GODADDY_ENDPOINT"
+        )
+        if (line := self._zones.get(where)) is None:
+            endpoint = self._endpoints.make(
+                "dns",
+                where.endpoint,
+                own,
+                authorization=partial(self._sso_key, where),
+                translate=godaddy.translate,
+                limiter=_limiter(own, self._clock),
+            )
+            line = self._zones[where] = ZoneLine(GoDaddy(endpoint), self._clock)
+        return line
+
+    async def removable_records(self, settings: DNSZone) -> ZoneLine:
+        """Return the records that the settings' key may change."""
+        return await self.records(settings)
+
+    async def zones(self, settings: DNSZone) -> GoDaddy:
+        """Return the zones of the account that the settings name."""
+        return (await self.records(settings)).client
+
+    async def _sso_key(self, where: Where) -> Mapping[str, str]:
+        own = self._settings.godaddy
+        key, secret = own.key.get_secret_value(), own.secret.get_secret_value()
+        if where.secret:
+            values = await self._secrets.read(where.namespace, where.secret, "key", "secret")
+            key, secret = values["key"], values["secret"]
+        if not key:
+            raise Missing("GODADDY_KEY and GODADDY_SECRET, or credentialsRef of the DNSZone")
+        return {"authorization": f"sso-key {key}:{secret}"}
+
+    # Git
+
+    async def login(self, credential: GitCredential, identity: str) -> GitLogin:
+        """Return the login behind a GitCredential."""
+        name = credential.spec.secret_ref.name
+        values = await self._secrets.read(credential.namespace, name)
+        if ssh := values.get("ssh-privatekey"):
+            return GitLogin(identity, username=values.get("username", "git"), ssh_private_key=ssh)
+        values = await self._secrets.read(credential.namespace, name, "username", "password")
+        return GitLogin(identity, username=values["username"], password=values["password"])
+
+    async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
+        """Return the operator's own git login, where it has one that is for this address."""
+        own = self._settings.git
+        if not own.username or not own.url_prefix or longest_prefix(url, [own.url_prefix]) is None:
+            return None
+        return GitLogin(identity, username=own.username, password=own.password.get_secret_value())
+
+    async def close(self) -> None:
+        """End the feeds, then close all sessions."""
+        for jenkins in self._jenkins.values():
+            await jenkins.close()
+        for argo in self._argo.values():
+            await argo.close()
+        await self._endpoints.close()
+
+
+def _limiter(own: GoDaddySettings, clock: Clock) -> Limiter:
+    return Limiter(own.requests_per_minute, _MINUTE, name="dns", clock=clock, starts_full=own.starts_full)
+
+
+def _where(
+    settings: JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone,
+    endpoint: str | None,
+    credentials: SecretReference | None,
+    own: str,
+    variable: str,
+) -> Where:
+    if endpoint is None and not own:
+        raise Missing(f"an endpoint: {settings.kind} {settings.name} names none and {variable} is not set")
+    if endpoint is not None and credentials is None:
+        raise Missing(f"credentialsRef of {settings.kind} {settings.name}: it names an endpoint of its own")
+    secret = credentials.name if credentials else ""
+    return Where((endpoint or own).rstrip("/"), settings.namespace if secret else "", secret)

@@ -1,0 +1,161 @@
+"""One client with what many share of it: the feed that many wait on, the zone that many compare with."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.clients.argocd import ArgoCD
+from reconciler.clients.feeds import ApplicationFeed, BuildFeed
+from reconciler.clients.godaddy import GoDaddy
+from reconciler.clients.jenkins import Jenkins
+from reconciler.domain.clock import Clock
+from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting
+from reconciler.domain.outside.builds import Build, BuildKey, JobPath, Parameters
+from reconciler.domain.outside.dns import RecordSet
+from reconciler.domain.ownership import Marker
+
+_FRESH = timedelta(seconds=60)
+_TRUSTED = timedelta(seconds=150)
+
+
+class JenkinsLine:
+    """The builds of one server: questions of its own, and one list per folder for all that wait."""
+
+    def __init__(self, client: Jenkins, clock: Clock, every: timedelta, changed: Callable[[str], None]) -> None:
+        self.client = client
+        self._clock = clock
+        self._every = every
+        self._changed = changed
+        self._feeds: dict[str, BuildFeed] = {}
+
+    async def follow(self, folder: str) -> None:
+        """Be ready to take the list of a folder whenever somebody waits for a build in it."""
+        await self._feed(folder).start()
+
+    async def find_build(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
+        """Return our build after a complete search."""
+        return await self.client.find_build(path, key, since)
+
+    async def start_build(self, path: JobPath, key: BuildKey, parameters: Parameters) -> int | None:
+        """Ask for a build and return its queue id."""
+        return await self.client.start_build(path, key, parameters)
+
+    async def stop(self, path: JobPath, build: Build) -> None:
+        """Take a build from the queue or stop it."""
+        await self.client.stop(path, build)
+
+    def latest(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
+        """Return the build as the shared list saw it after `since`."""
+        feed = self._feed(path.folder)
+        if feed.taken_at is None:
+            return None
+        taken = self._clock.now() - timedelta(seconds=self._clock.monotonic() - feed.taken_at)
+        is_trusted = since <= taken and self._clock.now() - taken <= _TRUSTED
+        return feed.latest(key) if is_trusted else None
+
+    def want(self, path: JobPath, key: BuildKey, until: datetime) -> None:
+        """Have the shared list taken while somebody waits."""
+        self._feed(path.folder).want(key, until)
+
+    async def close(self) -> None:
+        """End the feeds."""
+        for feed in self._feeds.values():
+            await feed.stop()
+
+    def _feed(self, folder: str) -> BuildFeed:
+        if (feed := self._feeds.get(folder)) is None:
+            feed = self._feeds[folder] = BuildFeed(self.client, folder, clock=self._clock, every=self._every)
+            feed.subscribe(lambda key: self._changed(key.operation_id))
+        return feed
+
+
+class ArgoLine:
+    """The applications of one server: questions of its own, and one stream for all that wait."""
+
+    def __init__(self, client: ArgoCD, clock: Clock, changed: Callable[["ArgoLine", str], None]) -> None:
+        self.client = client
+        self._feed = ApplicationFeed(client, clock=clock)
+        self._feed.subscribe(lambda name: changed(self, name))
+
+    async def follow(self) -> None:
+        """Be ready to follow the stream whenever somebody waits for an application."""
+        await self._feed.start()
+
+    async def find_application(self, project: str, name: str) -> Application | None:
+        """Return the application as it is now."""
+        return await self.client.find_application(project, name)
+
+    async def create_application(
+        self, shape: ApplicationShape, marker: Marker, image: ImageSetting, epoch: str
+    ) -> None:
+        """Make an application of ours."""
+        await self.client.create_application(shape, marker, image, epoch)
+
+    async def set_image(self, project: str, name: str, image: ImageSetting, *, expected_epoch: str, epoch: str) -> None:
+        """Write the image and our epoch."""
+        await self.client.set_image(project, name, image, expected_epoch=expected_epoch, epoch=epoch)
+
+    async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
+        """Ask for a sync that carries our request id."""
+        await self.client.start_sync(project, name, request_id, revision=revision, prune=prune)
+
+    async def refresh(self, project: str, name: str) -> None:
+        """Ask for sync and health to be computed anew."""
+        await self.client.refresh(project, name)
+
+    def latest(self, project: str, name: str) -> Application | None:
+        """Return the application as the shared stream saw it."""
+        application, age = self._feed.latest(name)
+        is_known = application is not None and application.shape.project == project
+        return application if is_known and age <= _TRUSTED.total_seconds() else None
+
+    def known(self, name: str) -> Application | None:
+        """Return the application as it was last seen, whoever's it is."""
+        return self._feed.latest(name)[0]
+
+    def want(self, _project: str, name: str, until: datetime, /) -> None:
+        """Have the shared stream followed while somebody waits."""
+        self._feed.want(name, until)
+
+    async def close(self) -> None:
+        """End the feed."""
+        await self._feed.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    records: tuple[RecordSet, ...]
+    begun: datetime
+
+
+class ZoneLine:
+    """The records of one account: questions of its own, and one read of each zone for all that compare."""
+
+    def __init__(self, client: GoDaddy, clock: Clock) -> None:
+        self.client = client
+        self._clock = clock
+        self._snapshots: dict[str, _Snapshot] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def snapshot(self, domain: str, since: datetime | None) -> tuple[RecordSet, ...]:
+        """Return the whole zone, read at most 60 s ago and not before `since`; those who ask at once share a read."""
+        oldest = max(self._clock.now() - _FRESH, since or self._clock.now() - _FRESH)
+        async with self._locks.setdefault(domain, asyncio.Lock()):
+            kept = self._snapshots.get(domain)
+            if kept is None or kept.begun < oldest:
+                begun = self._clock.now()
+                kept = self._snapshots[domain] = _Snapshot(await self.client.list_record_sets(domain), begun)
+        return kept.records
+
+    async def find_record_set(self, domain: str, kind: str, name: str) -> RecordSet | None:
+        """Return one record set as it is now."""
+        return await self.client.find_record_set(domain, kind, name)
+
+    async def replace_record_set(self, domain: str, record: RecordSet) -> None:
+        """Make the values of one type at one name exactly these."""
+        await self.client.replace_record_set(domain, record)
+
+    async def delete_record_set(self, domain: str, kind: str, name: str) -> None:
+        """Remove all values of one type at one name."""
+        await self.client.delete_record_set(domain, kind, name)
