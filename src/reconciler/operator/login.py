@@ -1,9 +1,12 @@
 """How Kopf gets at the API server: a session of ours, watched, and closed with the Kopf that used it.
 
 The session authorizes each request as it is sent, so it needs no expiration: a rotated token is used at once and no
-watch is cut for it. Kopf asks for another session after a 401, and whenever it found this one closed.
+watch is cut for it. Kopf asks for another session after a 401, and whenever it found this one closed. It would ask
+without a pause for as long as we are refused, and a login that fails it survives silently and uselessly: so then the
+handler waits and `refused` ends this Kopf's life.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -55,6 +58,7 @@ class Login:
     connections: int
     clock: Clock
     heard: Callable[[KopfCall], None]
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
     _sessions: list[aiohttp.ClientSession] = field(default_factory=list)
     _last: float | None = None
 
@@ -66,10 +70,11 @@ class Login:
             return await self.open()
 
     async def open(self) -> kopf.AiohttpSession:
-        """Open a session for Kopf. Refuses when the one before was refused at once: Kopf would ask without a pause."""
+        """Open a session for Kopf; wait for the end when the one before was refused at once."""
         now = self.clock.monotonic()
         if self._last is not None and now - self._last < _TOO_SOON.total_seconds():
-            raise kopf.PermanentError("the API server refuses our credentials")
+            self.refused.set()
+            await asyncio.get_running_loop().create_future()
         self._last = now
         await self.close()
         session = self.credentials.open_session(connections=self.connections, traces=[self._trace()])

@@ -23,6 +23,7 @@ from typing import Any, cast
 import kopf
 
 from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.errors import Refused
 from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import Body, Kind, key_of, revision_of
 from reconciler.domain.names import FINALIZER, GROUP
@@ -176,21 +177,26 @@ class Shell:
         )
         self._install_signals()
         try:
-            await self._until_one_ends(tasks, stop)
+            await self._until_one_ends(tasks, stop, login.refused)
         finally:
             stop_flag.set()
             await self._end(tasks)
             await login.close()
 
-    async def _until_one_ends(self, tasks: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> None:
-        stopper = asyncio.ensure_future(stop.wait())
-        watchdog = asyncio.ensure_future(self._watch_the_watches())
+    async def _until_one_ends(
+        self, tasks: Collection[asyncio.Task[Any]], stop: asyncio.Event, refused: asyncio.Event
+    ) -> None:
+        own = {
+            asyncio.ensure_future(stop.wait()),
+            asyncio.ensure_future(_end_when(refused)),
+            asyncio.ensure_future(self._watch_the_watches()),
+        }
         try:
-            done, _ = await asyncio.wait({*tasks, stopper, watchdog}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*tasks, *own}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for own in (stopper, watchdog):
-                own.cancel()
-            await asyncio.wait({stopper, watchdog})
+            for each in own:
+                each.cancel()
+            await asyncio.wait(own)
         for task in done:
             if not task.cancelled() and (exc := task.exception()) is not None:
                 raise exc
@@ -238,6 +244,11 @@ class Shell:
             if self._open == self._wanted:
                 self._all_open.set()
         self._observe(call)
+
+
+async def _end_when(refused: asyncio.Event) -> None:
+    await refused.wait()
+    raise Refused("the API server refuses our credentials", system="kubernetes")
 
 
 def kopf_settings(tuning: Tuning, random: Random) -> kopf.OperatorSettings:
