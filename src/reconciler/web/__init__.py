@@ -1,0 +1,1 @@
+"""Health, metrics and the API behind the page, on one port."""
