@@ -14,28 +14,10 @@ from reconciler.resilience.breaker import Breaker, Rules
 from reconciler.sandbox.dockerhub import DockerHub, LimitForm
 from reconciler.sandbox.dockerhub.store import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from reconciler.sandbox.weather import Strike, Weather
-from support.contracts import Contract, Deviation, recording
+from support.contracts import recording
+from support.vendor_contracts import HUB, REGISTRY
 
 MARKER = "freeleaps.com/owner=11111111-2222-3333-4444-555555555555,resource=DevOpsProject/devops/shop,uid=" + "u" * 36
-
-HUB = Contract(
-    "dockerhub.openapi.yaml",
-    ignored=("* /token", "* /v2/", "* /v2/acme/*", "* /v2/other/*"),
-    deviations=(
-        Deviation(
-            "GET /v2/namespaces/{namespace}/repositories",
-            "status",
-            "429",
-            "429 is described in prose only (FACTS 3.1)",
-        ),
-        Deviation("POST /v2/auth/token", "status", "429", "failed logins lock the name (FACTS 3.1)"),
-    ),
-)
-REGISTRY = Contract(
-    "dockerhub-registry.openapi.yaml",
-    spanning=("name",),
-    ignored=("* /token", "* /v2/", "* /v2/namespaces/*", "* /v2/auth/*", "* /v2/*/tags/list"),
-)
 
 
 class Keys:

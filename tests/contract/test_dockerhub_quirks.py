@@ -12,6 +12,8 @@ import pytest
 from reconciler.sandbox.dockerhub import DockerHub, LimitForm
 from reconciler.sandbox.dockerhub.store import DOCKER_MANIFEST, OCI_MANIFEST, digest_of, image_of
 from reconciler.sandbox.weather import Strike
+from support.contracts import recording
+from support.vendor_contracts import HUB, REGISTRY
 
 REPOSITORIES = "/v2/namespaces/acme/repositories"
 BASIC = "Basic " + base64.b64encode(b"acme:pw").decode()
@@ -56,18 +58,20 @@ async def hub(clock: HandClock) -> AsyncIterator[DockerHub]:
 
 @pytest.fixture
 async def ask(hub: DockerHub) -> AsyncIterator[Ask]:
-    async with aiohttp.ClientSession() as session:
+    async with recording(hub.url) as recorder, aiohttp.ClientSession() as session:
 
         async def send(method: str, path: str, token: str = "", **given: Any) -> Answer:
             headers = {"Authorization": token} if token.startswith("Basic") else {"Authorization": f"Bearer {token}"}
             headers = {**(headers if token else {}), **given.pop("headers", {})}
-            url = path if "://" in path else hub.url + path
+            url = path if "://" in path else recorder.url + path
             async with session.request(method, url, headers=headers, **given) as answer:
                 body = await answer.read()
                 is_json = answer.content_type == "application/json" and body
                 return Answer(answer.status, dict(answer.headers), body, await answer.json() if is_json else None)
 
         yield send
+    HUB.check(recorder.exchanges)
+    REGISTRY.check(recorder.exchanges)
 
 
 async def log_in(ask: Ask, secret: str = "pw") -> str:
@@ -137,15 +141,16 @@ async def test_creating_what_exists_is_some_4xx_but_no_409(hub: DockerHub, ask: 
     assert hub.repositories == ["acme/shop-api"]
 
 
-@pytest.mark.parametrize("body", [{"name": "Upper"}, {"name": "x"}, {"name": "okay", "description": "d" * 101}])
+@pytest.mark.parametrize("body", [{"name": "Upper"}, {"name": "x"}, {"description": "d" * 101}])
 async def test_a_repository_with_a_bad_field_is_400(ask: Ask, body: dict[str, str]) -> None:
-    assert (await ask("POST", REPOSITORIES, await log_in(ask), json=body)).status == 400
+    whole = {"name": "okay", "namespace": "acme", **body}
+    assert (await ask("POST", REPOSITORIES, await log_in(ask), json=whole)).status == 400
 
 
 async def test_creating_needs_a_token_and_the_own_namespace(ask: Ask) -> None:
-    assert (await ask("POST", REPOSITORIES, json={"name": "shop"})).status == 401
+    assert (await ask("POST", REPOSITORIES, json={"name": "shop", "namespace": "acme"})).status == 401
     other = "/v2/namespaces/other/repositories"
-    assert (await ask("POST", other, await log_in(ask), json={"name": "shop"})).status == 403
+    assert (await ask("POST", other, await log_in(ask), json={"name": "shop", "namespace": "other"})).status == 403
 
 
 async def test_failed_logins_lock_the_name_for_ten_minutes(hub: DockerHub, ask: Ask, clock: HandClock) -> None:

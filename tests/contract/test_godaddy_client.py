@@ -23,36 +23,11 @@ from reconciler.resilience.breaker import Breaker, Rules
 from reconciler.sandbox.godaddy import GoDaddy
 from reconciler.sandbox.godaddy.zone import Record
 from reconciler.sandbox.weather import Strike, Weather
-from support.contracts import Contract, Deviation, recording
+from support.contracts import recording
+from support.vendor_contracts import GODADDY
 
 ACME = "acme.example"
 API = RecordSet("api", "A", ("1.2.3.4",), 600)
-
-CONTRACT = Contract(
-    "godaddy-domains.openapi.json",
-    deviations=(
-        Deviation(
-            "GET /v1/domains/acme.example/records",
-            "operation",
-            "",
-            "reading a whole zone is not described, but works and is used in the wild (FACTS 4.1)",
-        ),
-        Deviation(
-            "GET /v1/domains/{domain}",
-            "response",
-            "*",
-            "the description requires contacts and authCode, which are personal and are not imitated",
-            "is a required property",
-        ),
-        Deviation(
-            "GET /v1/domains",
-            "response",
-            "*",
-            "the description requires contacts, which are personal and are not imitated",
-            "is a required property",
-        ),
-    ),
-)
 
 
 async def _authorization() -> Headers:
@@ -79,7 +54,7 @@ async def client(simulator: GoDaddy) -> AsyncIterator[Client]:
         endpoint = _endpoint(recorder.url)
         yield Client(endpoint)
         await endpoint.close()
-    CONTRACT.check(recorder.exchanges)
+    GODADDY.check(recorder.exchanges)
 
 
 async def test_a_replaced_record_set_is_found_again_and_twice_is_once(client: Client, simulator: GoDaddy) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from reconciler.sandbox.godaddy import GoDaddy
 from reconciler.sandbox.weather import Strike
+from support.contracts import recording
+from support.vendor_contracts import GODADDY
 
 Ask = Callable[..., Awaitable[tuple[int, Any]]]
 RECORDS = "/v1/domains/acme.example/records"
@@ -42,14 +44,15 @@ async def godaddy(clock: HandClock) -> AsyncIterator[GoDaddy]:
 
 @pytest.fixture
 async def ask(godaddy: GoDaddy) -> AsyncIterator[Ask]:
-    async with aiohttp.ClientSession() as session:
+    async with recording(godaddy.url) as recorder, aiohttp.ClientSession() as session:
 
         async def send(method: str, path: str, json: Any = None, *, key: str = "sso-key k:s") -> tuple[int, Any]:
             headers = {"Authorization": key}
-            async with session.request(method, godaddy.url + path, json=json, headers=headers) as answer:
+            async with session.request(method, recorder.url + path, json=json, headers=headers) as answer:
                 return answer.status, await answer.json() if answer.content_type == "application/json" else None
 
         yield send
+    GODADDY.check(recorder.exchanges)
 
 
 async def test_put_replaces_all_values_of_type_and_name(godaddy: GoDaddy, ask: Ask) -> None:
