@@ -1,0 +1,52 @@
+"""A line between a client and a server that can be cut at any moment."""
+
+import asyncio
+from contextlib import suppress
+
+from yarl import URL
+
+
+class CuttableLine:
+    """Forwards bytes both ways on loopback. `cut` resets every connection; new ones are taken."""
+
+    def __init__(self, target: str) -> None:
+        self._target = URL(target)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return str(self._target.with_port(self._port))
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        while self._writers:  # noqa: ASYNC110 - they go as soon as they see the reset
+            await asyncio.sleep(0.001)
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(self._target.host, self._target.port)
+        both = {writer, there_writer}
+        self._writers |= both
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            self._writers -= both
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()
