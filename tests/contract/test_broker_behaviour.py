@@ -17,6 +17,7 @@ from aio_pika.exceptions import (
     PublishError,
     QueueEmpty,
 )
+from aiormq.exceptions import ConnectionNotImplemented
 from pamqp.common import FieldTable
 
 from support.rabbitmq import BrokerUnderTest
@@ -417,3 +418,55 @@ async def test_many_publishers_are_each_confirmed(channel: AbstractChannel, work
             tasks.create_task(publish(channel, work, str(number).encode()))
     counted = await channel.declare_queue(work.name, passive=True)
     assert counted.declaration_result.message_count == 200
+
+
+async def test_two_consumers_take_turns(connection: AbstractConnection, work: AbstractQueue) -> None:
+    arrived: list[asyncio.Queue[AbstractIncomingMessage]] = [asyncio.Queue(), asyncio.Queue()]
+    for inbox in arrived:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=1)
+        await (await channel.get_queue(work.name)).consume(inbox.put)
+    channel = await connection.channel()
+    await publish(channel, work, b"1")
+    await publish(channel, work, b"2")
+    async with asyncio.timeout(10):
+        assert {(await inbox.get()).body for inbox in arrived} == {b"1", b"2"}
+
+
+async def test_consumers_that_need_no_acknowledgement_leave_nothing_behind(
+    connection: AbstractConnection, channel: AbstractChannel, work: AbstractQueue
+) -> None:
+    other = await connection.channel()
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    await (await other.get_queue(work.name)).consume(arrived.put, no_ack=True)
+    await publish(channel, work, b"gone")
+    async with asyncio.timeout(10):
+        await arrived.get()
+    await other.close()
+    assert await work.get(fail=False) is None
+
+
+async def test_a_global_limit_on_a_quorum_queue_ends_the_connection(
+    broker: BrokerUnderTest, work: AbstractQueue
+) -> None:
+    async with await aio_pika.connect(broker.url) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=1, global_=True)
+        queue = await channel.get_queue(work.name)
+        with pytest.raises((ConnectionNotImplemented, ChannelClosed, asyncio.CancelledError)):
+            await queue.consume(asyncio.Queue[AbstractIncomingMessage]().put)
+
+
+@pytest.mark.parametrize("options", [{"if_unused": True}, {"if_empty": True}], ids=str)
+async def test_a_queue_in_use_or_not_empty_can_be_spared_from_deletion(
+    broker: BrokerUnderTest, connection: AbstractConnection, options: dict[str, bool]
+) -> None:
+    channel = await connection.channel(on_return_raises=True)
+    queue = await channel.declare_queue(broker.name("classic"), durable=True)
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    if "if_unused" in options:
+        await queue.consume(arrived.put)
+    else:
+        await publish(channel, queue, b"here")
+    with pytest.raises(ChannelPreconditionFailed):
+        await (await connection.channel()).queue_delete(queue.name, **options)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from reconciler.domain.messages import (
     CLOUD_EVENTS,
@@ -161,11 +161,33 @@ def _request(envelope: dict[str, Any], timestamp: datetime | None, traceparent: 
 
 def _payload(type_: EventType, payload: dict[str, Any]) -> InitializePayload | ReconcilePayload:
     try:
-        return _PAYLOADS[type_].model_validate(payload)
+        read = _PAYLOADS[type_].model_validate(payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(["payload", *(str(step)[:_LONGEST_WORD] for step in first["loc"])])
         raise _shape(field, first["msg"], _remedy(first["type"], _PAYLOADS[type_])) from error
+    if isinstance(read, InitializePayload) and (field := _unknown_field(payload["spec"], read.spec, "payload.spec")):
+        raise _shape(field, "is no field of a DevOpsProject", "leave it out or correct its name")
+    return read
+
+
+def _unknown_field(raw: Any, model: Any, path: str) -> str:
+    """Name the first field that was sent and that the models do not have, empty where there is none.
+
+    The models leave such fields out, as the API server does; in a message it is a typing error that must be told.
+    """
+    if isinstance(model, BaseModel) and isinstance(raw, dict):
+        known = {alias: name for name, field in type(model).model_fields.items() for alias in (name, field.alias)}
+        for key, value in raw.items():
+            inner = f"{path}.{key[:_LONGEST_WORD]}"
+            name = known.get(key)
+            found = inner if name is None else _unknown_field(value, getattr(model, name), inner)
+            if found:
+                return found
+    if isinstance(model, list) and isinstance(raw, list):
+        found_in = (_unknown_field(*both, f"{path}.{at}") for at, both in enumerate(zip(raw, model, strict=False)))
+        return next(filter(None, found_in), "")
+    return ""
 
 
 def _remedy(kind: str, model: type[Payload]) -> str:

@@ -163,6 +163,13 @@ def test_a_content_type_of_cloud_events_asks_for_its_attributes() -> None:
         (reconcile(parameters={"FLAG": "x" * 1025}), "InvalidShape", "payload.parameters.FLAG"),
         (reconcile(parameters={f"F{n}": "" for n in range(33)}), "InvalidShape", "payload.parameters"),
         (initialize(spec=...), "InvalidShape", "payload.spec"),
+        (initialize(spec=project_spec(componets=[])), "InvalidShape", "payload.spec.componets"),
+        (initialize(spec=project_spec(dns={"traget": "x"})), "InvalidShape", "payload.spec.dns.traget"),
+        (
+            initialize(spec=project_spec(components=[{"name": "a"}, {"name": "b", "ports": 1}])),
+            "InvalidShape",
+            "payload.spec.components.1.ports",
+        ),
         (initialize(spec=project_spec(components=[])), "InvalidShape", "payload.spec.components"),
         (
             initialize(spec=project_spec(git={"url": "https://user:pw@git.example.com/x"})),
