@@ -12,6 +12,7 @@ from reconciler.domain.clock import SystemClock
 from reconciler.domain.errors import OutcomeUnknown, Unavailable
 from reconciler.domain.messages import Topology
 from reconciler.sandbox.broker import Broker
+from support.proxy import CuttableLine
 from support.rabbitmq import BrokerUnderTest
 
 SOON = timedelta(milliseconds=20)
@@ -122,6 +123,26 @@ async def test_prefetch_bounds_what_is_handled_at_once(client: RabbitMQ, topolog
     assert inbox.arrived.empty()
     await first.ack()
     await inbox.next()
+
+
+async def test_a_cut_between_publish_and_confirm_is_an_unknown_outcome(
+    broker: BrokerUnderTest, client: RabbitMQ, topology: Topology
+) -> None:
+    line = CuttableLine(broker.url)
+    await line.start()
+    far = RabbitMQ(line.url, clock=SystemClock(), reconnect_after=SOON)
+    await far.start()
+    await far.connected()
+    inbox = Inbox()
+    await client.consume(topology.reconcile, inbox, prefetch=1)
+    line.hold_answers()
+    publishing = asyncio.create_task(far.publish(topology.exchange, "reconcile", b"once"))
+    assert (await inbox.next()).body == b"once"
+    line.cut()
+    with pytest.raises(OutcomeUnknown):
+        await publishing
+    await far.stop()
+    await line.stop()
 
 
 async def test_a_pause_gives_back_what_is_not_settled_and_a_resume_takes_it_again(

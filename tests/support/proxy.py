@@ -7,13 +7,18 @@ from yarl import URL
 
 
 class CuttableLine:
-    """Forwards bytes both ways on loopback. `cut` resets every connection; new ones are taken."""
+    """Forwards bytes both ways on loopback. `cut` resets every connection; new ones are taken.
+
+    After `hold_answers` the server hears everything and the client nothing, until the next cut.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = URL(target)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._port = 0
+        self._answers = asyncio.Event()
+        self._answers.set()
 
     @property
     def url(self) -> str:
@@ -30,7 +35,11 @@ class CuttableLine:
         while self._writers:  # noqa: ASYNC110 - they go as soon as they see the reset
             await asyncio.sleep(0.001)
 
+    def hold_answers(self) -> None:
+        self._answers.clear()
+
     def cut(self) -> None:
+        self._answers.set()
         for writer in self._writers:
             writer.transport.abort()
 
@@ -39,14 +48,18 @@ class CuttableLine:
         both = {writer, there_writer}
         self._writers |= both
         try:
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer, self._answers))
         finally:
             self._writers -= both
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: asyncio.Event | None = None
+) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
+            if may_pass is not None:
+                await may_pass.wait()
             writer.write(data)
             await writer.drain()
     writer.transport.abort()
