@@ -245,12 +245,11 @@ class ApplicationCalls:
             self._controller.spec_changed(name)
 
     async def _refresh(self, name: str, tree: Tree, kind: str) -> None:
-        annotations = tree["metadata"].setdefault("annotations", {})
-        annotations[REFRESH] = "hard" if kind == "hard" else "normal"
+        tree["metadata"].setdefault("annotations", {})[REFRESH] = "hard" if kind == "hard" else "normal"
         self._store.touch(name)
         self._controller.refresh_requested(name)
         end = self._clock.monotonic() + REFRESH_PATIENCE
-        while REFRESH in annotations:
+        while REFRESH in tree["metadata"].get("annotations", {}):
             if self._clock.monotonic() > end or name not in self._store:
                 raise unknown("application refresh deadline exceeded")
             await asyncio.sleep(0.005)

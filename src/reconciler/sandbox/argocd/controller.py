@@ -269,7 +269,7 @@ class Controller:
         tree = self.store.get(name)
         if tree is None:
             return
-        tree["metadata"].get("annotations", {}).pop(REFRESH, None)
+        _take_annotation(tree["metadata"], REFRESH)
         status = tree["status"]
         status["reconciledAt"] = self._stamp()
         status["sourceType"] = "Helm" if "helm" in tree["spec"].get("source", {}) else "Directory"
@@ -353,3 +353,10 @@ class Controller:
 
     def _stamp(self) -> str:
         return rfc3339(self.clock.now())
+
+
+def _take_annotation(meta: Tree, name: str) -> None:
+    annotations = meta.get("annotations", {})
+    annotations.pop(name, None)
+    if not annotations:
+        meta.pop("annotations", None)
