@@ -16,6 +16,7 @@ from reconciler.domain.errors import (
     Refused,
     Unavailable,
 )
+from reconciler.domain.health import Condition
 from reconciler.domain.keys import CONFIG_MAP, DEPLOYMENT_RECORD, SECRET
 from reconciler.sandbox.kube import KubeApi
 from support.clusters import BOAT, a_boat, a_cluster, write_kubeconfig
@@ -283,3 +284,19 @@ async def test_the_sandboxs_kubeconfig_leads_to_it(api: KubeApi, tmp_path: Path)
 
     assert await client.list_(BOAT)
     await client.close()
+
+
+async def test_its_state_is_how_the_server_answered_last(api: KubeApi, client: Kubernetes) -> None:
+    await client.find(BOAT, "default", "a")
+    calm = client.state()
+    api.faults.fail_next(1, 503)
+    with pytest.raises(Unavailable):
+        await client.find(BOAT, "default", "a")
+    troubled = client.state()
+    api.token = "another"
+    with pytest.raises(Refused):
+        await client.find(BOAT, "default", "a")
+
+    assert calm.state is Condition.OK
+    assert (troubled.state, troubled.detail) == (Condition.DEGRADED, "HTTP 503")
+    assert client.state().state is Condition.FAILED

@@ -172,7 +172,7 @@ async def test_an_api_that_cannot_be_reached_is_shown_and_waited_for(world: Worl
     await world.create()
     await until(world.knows)
 
-    assert "does not answer" in detail
+    assert "does not answer as it should: " in detail
 
 
 async def test_an_expired_watch_is_begun_again_with_a_list(world: World) -> None:

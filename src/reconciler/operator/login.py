@@ -20,6 +20,7 @@ import kopf
 from reconciler.domain.clock import Clock
 
 _TOO_SOON = timedelta(seconds=10)
+_NOT_NOW = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _WATCH = ("true", "1")
 
 
@@ -103,7 +104,8 @@ class Login:
         self, _: aiohttp.ClientSession, context: SimpleNamespace, answered: aiohttp.TraceRequestEndParams
     ) -> None:
         status = answered.response.status
-        trouble = f"HTTP {status}" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+        is_trouble = status in _NOT_NOW or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        trouble = f"HTTP {status}" if is_trouble else ""
         self._hear(context, answered, status, trouble)
 
     async def _failed(

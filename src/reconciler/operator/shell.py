@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from random import Random
 from typing import Any, cast
 
@@ -155,7 +156,7 @@ class Shell:
         if (until := self._supervisor.next_life) is not None:
             return Condition.FAILED, f"died of {self._supervisor.last_death}; lives again at {_time(until)}"
         if self._trouble:
-            return Condition.DEGRADED, f"the Kubernetes API does not answer: {self._trouble}"
+            return Condition.DEGRADED, f"the Kubernetes API does not answer as it should: {self._trouble}"
         if missing := self._wanted - self._open:
             return Condition.DEGRADED, f"{len(missing)} of {len(self._wanted)} watches are not open yet"
         return Condition.OK, f"{len(self._wanted)} watches"
@@ -239,7 +240,7 @@ class Shell:
 
     def _heard(self, call: KopfCall) -> None:
         self._trouble = call.trouble
-        if call.is_watch and not call.trouble and call.path in self._wanted:
+        if call.is_watch and call.status == HTTPStatus.OK and call.path in self._wanted:
             self._open.add(call.path)
             if self._open == self._wanted:
                 self._all_open.set()

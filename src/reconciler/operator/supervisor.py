@@ -43,6 +43,7 @@ class Supervisor:
         self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
+        self._ended.set()
         self.deaths = 0
         self.last_death = ""
         self.next_life: datetime | None = None
@@ -50,6 +51,7 @@ class Supervisor:
     async def run(self) -> None:
         """Live until `stop()`; cancelling it cancels the life."""
         in_a_row = 0
+        self._ended.clear()
         try:
             while not self._stopping.is_set():
                 born = self._clock.monotonic()

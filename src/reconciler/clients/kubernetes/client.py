@@ -16,6 +16,7 @@ from reconciler.clients.kubernetes.credentials import USER_AGENT, Credentials
 from reconciler.clients.kubernetes.refusals import SYSTEM, refusal
 from reconciler.domain.clock import Clock, SystemClock
 from reconciler.domain.errors import NotFound, OutcomeUnknown, Refused, Unavailable
+from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import EVENT, Body, Kind, named
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -85,12 +86,17 @@ class Kubernetes:
         self._observe = observe
         self._session: aiohttp.ClientSession | None = None
         self._told_time: tuple[datetime, float] | None = None
+        self._state = PartState(Condition.UNKNOWN, "not asked yet")
 
     async def close(self) -> None:
         """Close the connections; a later request would open new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def state(self) -> PartState:
+        """Return how the API server answered last, for `/readyz`."""
+        return self._state
 
     # Questions
 
@@ -272,8 +278,10 @@ class Kubernetes:
                 body = await response.read()
                 status = response.status
                 self._hear_time(response.headers.get("Date"))
+                self._show(status, f"HTTP {status}")
                 return _Reply(status, response.headers, body)
         except (aiohttp.ClientError, OSError) as exc:
+            self._show(0, type(exc).__name__)
             raise _no_answer(exc, request) from exc
         finally:
             self._observe(Call(request.verb, request.kind, status, self._clock.monotonic() - started))
@@ -282,6 +290,15 @@ class Kubernetes:
         if self._session is None or self._session.closed:
             self._session = self.credentials.open_session(connections=self._connections)
         return self._session
+
+    def _show(self, status: int, words: str) -> None:
+        condition, detail = Condition.OK, ""
+        if status == HTTPStatus.UNAUTHORIZED:
+            condition, detail = Condition.FAILED, "our credentials are refused"
+        elif status == HTTPStatus.TOO_MANY_REQUESTS or not 0 < status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            condition, detail = Condition.DEGRADED, words
+        if condition is not self._state.state:
+            self._state = PartState(condition, detail, self._clock.now())
 
     def _hear_time(self, date: str | None) -> None:
         if date is None:
