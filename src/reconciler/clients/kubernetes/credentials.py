@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 from aiohttp.client_middlewares import ClientHandlerType
+from yarl import URL
 
 from reconciler.domain.errors import Invalid
 
@@ -107,10 +108,16 @@ class Credentials:
         )
 
     async def _authorize(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
-        # Never to another server: a request that was redirected, or an absolute URL, goes without.
-        if str(request.url.origin()) == self.server or str(request.url).startswith(f"{self.server}/"):
+        # Never to another server: where a redirect or an absolute URL leads is not where we are known.
+        if _is_at(request.url, URL(self.server)):
             request.headers.update(self.authorization())
         return await handler(request)
+
+
+def _is_at(url: URL, server: URL) -> bool:
+    # Part by part: to yarl, an origin with the scheme's own port and one without are two.
+    same = (url.scheme, url.host, url.port) == (server.scheme, server.host, server.port)
+    return same and url.path.startswith(server.path)
 
 
 class _Kubeconfig:
@@ -160,7 +167,8 @@ class _Kubeconfig:
         """Return a PEM, from `<key>-data` (base64) or the file `<key>` names; empty if there is neither."""
         try:
             if source.get(f"{key}-data"):
-                return base64.b64decode(source[f"{key}-data"]).decode("ascii")
+                words = "".join(str(source[f"{key}-data"]).split())
+                return base64.b64decode(words, validate=True).decode("ascii")
             return self._beside(source[key]).read_text(encoding="ascii") if source.get(key) else ""
         except (OSError, UnicodeDecodeError, binascii.Error) as exc:
             raise Invalid(f"{key} of the kubeconfig cannot be read", field=key) from exc
