@@ -1,0 +1,78 @@
+"""How the library fails, in our words: what counts as a lost connection, and what became of a publish."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AMQPConnectionError,
+    ChannelClosed,
+    ChannelInvalidStateError,
+    DeliveryError,
+    ProbableAuthenticationError,
+    PublishError,
+)
+from yarl import URL
+
+from reconciler.domain.errors import OutcomeUnknown, Unavailable
+
+SYSTEM = "rabbitmq"
+LOST = (*CONNECTION_EXCEPTIONS, ChannelInvalidStateError, TimeoutError)
+"""What the library raises when the other side is gone or closed something."""
+GOODBYE = timedelta(seconds=2)
+"""A frozen broker does not answer a close."""
+
+
+def report_end(channel: AbstractChannel, lost: asyncio.Event, is_current: Callable[[], bool]) -> None:
+    """Count a channel that ended while it was in use as a lost connection."""
+
+    def report(*_: object) -> None:
+        if is_current():
+            lost.set()
+
+    channel.close_callbacks.add(report)
+
+
+@contextlib.contextmanager
+def outcome_of(exchange: str, routing_key: str) -> Iterator[None]:
+    """Say in our words what became of a publish."""
+    where = f"{exchange or 'the default exchange'} with routing key {routing_key}"
+    try:
+        yield
+    except PublishError as error:
+        raise Unavailable(f"no queue takes messages of {where}", system=SYSTEM) from error
+    except DeliveryError as error:
+        raise Unavailable(f"RabbitMQ did not take a message to {where}", system=SYSTEM) from error
+    except ChannelClosed as error:
+        raise Unavailable(f"RabbitMQ refused a message to {where}: {error}", system=SYSTEM) from error
+    except LOST as error:
+        raise OutcomeUnknown(f"no confirm came for a message to {where}", system=SYSTEM) from error
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise OutcomeUnknown(f"the connection was lost during a message to {where}", system=SYSTEM) from error
+
+
+def is_cancelled() -> bool:
+    """Tell a cancellation of ours from one that aio_pika raises for a connection that it gives up (CHOICES)."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def reason_of(error: BaseException, url: URL) -> str:
+    """Say why there is no connection, without credentials."""
+    where = f"{url.host}:{url.port}"
+    match error:
+        case ProbableAuthenticationError():
+            return f"{where} refused the user or the password"
+        case TimeoutError():
+            return f"{where} does not answer"
+        case ChannelClosed():
+            return f"{where} refused what was asked: {error}"[:256]
+        case AMQPConnectionError() | OSError():
+            return f"{where} is not reachable ({type(error).__name__})"
+        case _:
+            return f"the connection to {where} was lost ({type(error).__name__})"
