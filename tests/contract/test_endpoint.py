@@ -24,6 +24,7 @@ from reconciler.domain.errors import (
     Unavailable,
 )
 from reconciler.resilience.breaker import Breaker, Rules, State
+from reconciler.resilience.budget import spending
 from reconciler.resilience.limiter import Limiter
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -263,6 +264,50 @@ async def test_another_host_is_not_asked_at_all(server: Server, make: Callable[.
     assert "x=1" not in error.message
 
 
+@pytest.mark.parametrize("path", ["http://[x/", "http://u:p@HOST/x", "@evil.example.com/x", "evil/x", "http:///x"])
+async def test_what_is_no_address_of_ours_is_not_asked(
+    server: Server, make: Callable[..., Endpoint], path: str
+) -> None:
+    error = await error_of(make().ask("GET", path.replace("HOST", server.url.removeprefix("http://"))))
+    assert isinstance(error, Invalid)
+    assert server.requests == []
+
+
+async def test_retry_after_nothing_blocks_nothing(server: Server, make: Callable[..., Endpoint]) -> None:
+    server.says(429, Retry_After="0")
+    endpoint = make()
+    await error_of(endpoint.ask("GET", "/x"))
+    server.answer = server.ok
+    await endpoint.ask("GET", "/x")
+
+
+async def test_a_closed_endpoint_asks_nothing(server: Server, make: Callable[..., Endpoint]) -> None:
+    endpoint = make()
+    await endpoint.close()
+    assert type(await error_of(endpoint.ask("POST", "/x"))) is Unavailable
+    assert server.requests == []
+
+
+async def test_a_request_takes_no_longer_than_the_budget_above_it(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
+    server.answer = never
+    with spending(0.05, SystemClock()):
+        error = await error_of(make().ask("GET", "/x", timeout=600))
+    assert "no answer within 0.0" in error.message
+
+
+async def test_what_authorizes_may_ask_before_a_permit_is_taken(server: Server, make: Callable[..., Endpoint]) -> None:
+    login = make(bounds=Bounds(concurrency=1))
+
+    async def authorization() -> dict[str, str]:
+        reply = await login.ask("POST", "/login")
+        return {"Authorization": f"Bearer {reply.status}"}
+
+    await make(authorization=authorization, bounds=Bounds(concurrency=1)).ask("GET", "/x")
+    assert [sent[1] for sent in server.requests] == ["/login", "/x"]
+
+
 async def test_messages_hold_no_secret_no_query_and_not_the_whole_body(
     server: Server, make: Callable[..., Endpoint]
 ) -> None:
@@ -310,6 +355,7 @@ class FixedClock(SystemClock):
     ("headers", "body", "seconds"),
     [
         ({"Retry_After": "7"}, "", 7),
+        ({"Retry_After": "0.5"}, "", 0.5),
         ({"Retry_After": format_datetime(NOW + timedelta(seconds=90), usegmt=True)}, "", 90),
         ({"Retry_After": str(int(NOW.timestamp()) + 11)}, "", 11),
         ({"X_Retry_After": str(int(NOW.timestamp()) + 12)}, "", 12),
@@ -321,7 +367,7 @@ class FixedClock(SystemClock):
     ],
 )
 async def test_retry_after_is_read_in_all_forms_and_obeyed(
-    server: Server, make: Callable[..., Endpoint], headers: dict[str, str], body: str, seconds: int
+    server: Server, make: Callable[..., Endpoint], headers: dict[str, str], body: str, seconds: float
 ) -> None:
     server.says(429, body, **headers)
     endpoint = make(clock=FixedClock())

@@ -13,7 +13,7 @@ no more than that second, and its breaker opens soon.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -28,7 +28,7 @@ from reconciler.clients.asks import Asks, Authorization, Headers, Observe, Reply
 from reconciler.clients.http_errors import Asked
 from reconciler.clients.http_wire import changes, lower, payload_of, without
 from reconciler.domain.clock import Clock, SystemClock
-from reconciler.domain.errors import Invalid, RateLimited, ReconcilerError
+from reconciler.domain.errors import Invalid, RateLimited, ReconcilerError, Unavailable
 from reconciler.resilience.breaker import Breaker
 from reconciler.resilience.budget import spending
 from reconciler.resilience.limiter import Limiter
@@ -124,6 +124,7 @@ class Endpoint:
         self._keeps_cookies = keeps_cookies
         self._session: aiohttp.ClientSession | None = None
         self._blocked_until = 0.0
+        self._is_closed = False
 
     async def ask(
         self,
@@ -157,7 +158,8 @@ class Endpoint:
             return reply
 
     async def close(self) -> None:
-        """Close the session; requests under way end with Unavailable or OutcomeUnknown."""
+        """Close the session for good; requests under way end with Unavailable or OutcomeUnknown."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -208,7 +210,8 @@ class Endpoint:
         async with contextlib.AsyncExitStack() as stack:
             with self._watched("stream"), self.breaker.admit():
                 answer = await self._open_stream(stack, asked, url, merged, read_timeout)
-            yield self._lines(asked, answer, read_timeout)
+            lines = await stack.enter_async_context(contextlib.aclosing(self._lines(asked, answer, read_timeout)))
+            yield lines
 
     async def _open_stream(
         self, stack: contextlib.AsyncExitStack, asked: Asked, url: URL, headers: Headers, read_timeout: float
@@ -227,7 +230,9 @@ class Endpoint:
             raise asked.error_of_loss(_why(error, read_timeout), was_sent=True) from error
         raise self._error(asked, Reply(answer.status, _lower_joined(answer), read, self.system), headers)
 
-    async def _lines(self, asked: Asked, answer: aiohttp.ClientResponse, read_timeout: float) -> AsyncIterator[bytes]:
+    async def _lines(
+        self, asked: Asked, answer: aiohttp.ClientResponse, read_timeout: float
+    ) -> AsyncGenerator[bytes, None]:
         rest = b""
         try:
             async for chunk in answer.content.iter_any():
@@ -250,11 +255,14 @@ class Endpoint:
         error.system = error.system or self.system
         error.status = error.status or reply.status
         if isinstance(error, RateLimited):
-            error.retry_after = error.retry_after or self.bounds.limited_for
-            self._blocked_until = self.clock.monotonic() + error.retry_after.total_seconds()
+            error.retry_after = self.bounds.limited_for if error.retry_after is None else error.retry_after
+            until = self.clock.monotonic() + error.retry_after.total_seconds()
+            self._blocked_until = max(self._blocked_until, until)
         return error
 
     def _check(self) -> None:
+        if self._is_closed:
+            raise Unavailable(f"{self.system} is not asked any more: we are ending", system=self.system)
         self.breaker.check()
         left = self._blocked_until - self.clock.monotonic()
         if left > 0:
@@ -271,9 +279,13 @@ class Endpoint:
         return lower(await self._authorization())
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
-        url = URL(path if "://" in path.partition("?")[0] else self._base + path, encoded=True)
-        if url.origin() not in self._origins or url.user is not None:
-            raise Invalid(f"{self.system} points to {url.host}, which is not allowed", system=self.system)
+        try:
+            url = URL(path if "://" in path.partition("?")[0] else self._base + path, encoded=True)
+            host, is_allowed = url.host, url.origin() in self._origins and url.user is None
+        except ValueError as error:
+            raise Invalid(f"{self.system} points to what is no URL", system=self.system) from error
+        if not is_allowed:
+            raise Invalid(f"{self.system} points to {host}, which is not allowed", system=self.system)
         if not params:
             return url
         query = urlencode(params, quote_via=quote)
@@ -294,11 +306,11 @@ class Endpoint:
 
     @contextlib.contextmanager
     def _watched(self, operation: str) -> Iterator[None]:
-        started, outcome = self.clock.monotonic(), "Cancelled"
+        started, outcome = self.clock.monotonic(), "Bug"
         try:
             yield
             outcome = "ok"
-        except ReconcilerError as error:
+        except (ReconcilerError, asyncio.CancelledError) as error:
             outcome = type(error).__name__
             raise
         finally:
