@@ -15,7 +15,7 @@ from reconciler.agenda.resync import Resync
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.clients.kubernetes.credentials import TokenFile
 from reconciler.domain.health import Condition
-from reconciler.domain.keys import Key, Kind
+from reconciler.domain.keys import SECRET, Key, Kind
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.login import KopfCall
 from reconciler.operator.shell import Shell, Tuning
@@ -285,6 +285,17 @@ async def test_a_renewed_token_costs_no_life(tmp_path: Path) -> None:
         await running
 
         assert shell.deaths == 0
+
+
+async def test_secrets_are_watched_and_only_their_versions_kept() -> None:
+    async with a_world(BOAT, SECRET, defined=(BOAT,)) as world:
+        await world.shell.watching()
+        await world.client.create(SECRET, "default", {"metadata": {"name": "s"}, "stringData": {"token": "hunter2"}})
+        await until(lambda: world.cache.count("Secret") == 1)
+
+        kept = world.cache.read(Key("Secret", "default", "s"))
+        assert "hunter2" not in str(kept)
+        assert "aHVudGVyMg" not in str(kept)
 
 
 async def test_stopping_is_quick_and_our_signal_handlers_are_put_back() -> None:
