@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from reconciler.clients.asks import Asks, Reply
-from reconciler.clients.registry_api import Credentials, CredentialsSource, RegistryApi, Token, TokenCache
+from reconciler.clients.registry_api import Credentials, CredentialsSource, RegistryApi, Token, TokenCache, read_object
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import AlreadyExists, Conflict, Invalid, Missing, Refused
+from reconciler.domain.errors import AlreadyExists, Conflict, Invalid, Missing, Refused, Unavailable
 from reconciler.domain.outside.images import Image, ImageRepository
 
 __all__ = ["REGISTRY", "TOKEN_ORIGINS", "Credentials", "CredentialsSource", "DockerHub"]
@@ -67,7 +67,7 @@ class DockerHub:
         """Say what the credentials open. Raises Refused when one of the two doors stays shut."""
         reply = await self._ask("GET", self._path(), params={"page_size": "1"}, operation="list_repositories")
         version = await self._registry.ping()
-        return f"namespace {self._namespace}, {reply.json().get('count', 0)} repositories, {version}"
+        return f"namespace {self._namespace}, {read_object(reply).get('count', 0)} repositories, {version}"
 
     async def find_repository(self, name: str) -> ImageRepository | None:
         """Return the repository, if we may see one of that name."""
@@ -77,7 +77,7 @@ class DockerHub:
         )
         if reply.status == _NOT_FOUND:
             return None
-        body = reply.json()
+        body = read_object(reply)
         description = body.get("full_description") or body.get("description") or ""
         return ImageRepository(f"{namespace}/{short}", description)
 
@@ -168,4 +168,7 @@ class DockerHub:
         except Refused as refused:
             message = "dockerhub does not accept user name and password (or access token): check the secret"
             raise Refused(message, system="dockerhub", status=refused.status) from refused
-        return Token(reply.json()["access_token"], _TOKEN_LIFE.total_seconds())
+        token = read_object(reply).get("access_token")
+        if not isinstance(token, str) or not token:
+            raise Unavailable("dockerhub gave no token", system="dockerhub", status=reply.status)
+        return Token(token, _TOKEN_LIFE.total_seconds())

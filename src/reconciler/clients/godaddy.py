@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reconciler.clients.asks import Asks, Reply
-from reconciler.domain.errors import Conflict, Invalid, ReconcilerError, Refused
+from reconciler.domain.errors import Conflict, Invalid, ReconcilerError, Refused, Unavailable
 from reconciler.domain.outside.dns import RecordSet, RecordType, Zone
 
 LOWEST_TTL, HIGHEST_TTL = 600, 86400
@@ -75,7 +75,7 @@ class GoDaddy:
         marker = ""
         while True:
             params = {"limit": str(_PAGE)} | ({"marker": marker} if marker else {})
-            rows = (await self._endpoint.ask("GET", "/v1/domains", params=params, operation="list_zones")).json()
+            rows = _rows(await self._endpoint.ask("GET", "/v1/domains", params=params, operation="list_zones"))
             zones.extend(_zone(row) for row in rows)
             if len(rows) < _PAGE or rows[-1]["domain"] == marker:
                 return tuple(sorted(zones, key=lambda zone: zone.domain))
@@ -91,12 +91,12 @@ class GoDaddy:
         """Return the whole zone, sorted by name and type. Raises NotFound when the domain is not in this account."""
         # Not in the official description, but used in the wild (FACTS 4.1); else it would be a request per name.
         reply = await self._endpoint.ask("GET", f"{_path(domain)}/records", operation="list_records")
-        return _record_sets(domain, reply.json())
+        return _record_sets(domain, _rows(reply))
 
     async def find_record_set(self, domain: str, type: str, name: str) -> RecordSet | None:  # noqa: A002 - DNS' word
         """Return all values of one type at one name, if any. Raises NotFound when the domain is not in this account."""
         reply = await self._endpoint.ask("GET", _path(domain, type, name), operation="get_records")
-        found = _record_sets(domain, reply.json())
+        found = _record_sets(domain, _rows(reply))
         return found[0] if found else None
 
     async def replace_record_set(self, domain: str, record: RecordSet) -> None:
@@ -131,6 +131,13 @@ class GoDaddy:
 def _path(domain: str, *steps: str) -> str:
     path = f"/v1/domains/{quote(domain, safe='')}"
     return "/".join((path, "records", *(quote(step, safe="") for step in steps))) if steps else path
+
+
+def _rows(reply: Reply) -> list[dict[str, Any]]:
+    rows = reply.json()
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Unavailable("GoDaddy answered with something unexpected", system="godaddy", status=reply.status)
+    return rows
 
 
 def _zone(row: Mapping[str, Any]) -> Zone:

@@ -7,9 +7,10 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from weakref import WeakValueDictionary
 
@@ -144,6 +145,16 @@ class Challenge:
     scope: str = ""
 
 
+def read_object(reply: Reply) -> Mapping[str, Any]:
+    """Read the body as a JSON object. Raises Unavailable when it is something else: some proxy answered."""
+    body = reply.json()
+    if not isinstance(body, dict):
+        raise Unavailable(
+            f"{reply.system} answered with something unexpected", system=reply.system, status=reply.status
+        )
+    return body
+
+
 def read_challenge(header: str) -> Challenge | None:
     """Read a `WWW-Authenticate` header; of several challenges Bearer is taken first."""
     for scheme in ("Bearer", "Basic"):
@@ -223,7 +234,7 @@ class RegistryApi:
                 return None
             if reply.status != _OK:
                 raise self._refusal(reply, repository)
-            tags.update(reply.json().get("tags") or ())
+            tags.update(read_object(reply).get("tags") or ())
             path = _next_page(reply, path)
         return tuple(sorted(tags))
 
@@ -279,11 +290,12 @@ class RegistryApi:
         url = f"{challenge.realm}{separator}{urlencode({k: v for k, v in query.items() if v}, quote_via=quote)}"
         headers = {"authorization": credentials.basic()} if credentials else {}
         reply = await self._registry.ask("GET", url, headers=headers, operation="get_token")
-        body = reply.json()
-        value = body.get("token") or body.get("access_token") or ""
-        if not value:
+        body = read_object(reply)
+        value = body.get("token") or body.get("access_token")
+        if not isinstance(value, str) or not value:
             raise Unavailable(f"{self._system}'s token realm gave no token", system=self._system)
-        return Token(value, float(body.get("expires_in") or _DEFAULT_LIFE))
+        seconds = body.get("expires_in")
+        return Token(value, float(seconds) if isinstance(seconds, int | float) and seconds > 0 else _DEFAULT_LIFE)
 
     def _check_realm(self, realm: str) -> None:
         if _origin(realm) not in self._origins:
