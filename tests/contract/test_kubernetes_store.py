@@ -1,17 +1,20 @@
 """The store on the real client, against the API in this process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
 from reconciler.clients.kubernetes import Kubernetes
 from reconciler.domain.errors import Conflict, OutcomeUnknown
-from reconciler.domain.keys import DEPLOYMENT_RECORD, Body, Key
+from reconciler.domain.keys import DEPLOYMENT_RECORD, LEASE, Body, Key
 from reconciler.operator.cache import Cache
+from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.store import Store
 from reconciler.sandbox.kube import KubeApi
-from support.clusters import a_cluster
+from support.clusters import a_cluster, until
 
 KEY = Key("DeploymentRecord", "default", "a")
 
@@ -124,3 +127,20 @@ async def test_a_write_whose_answer_is_lost_leaves_the_cache_as_it_was(world: Wo
         await world.store.write_status(body, {"phase": "Running"})
 
     assert "status" not in (world.store.read(KEY) or {})
+
+
+async def test_a_lease_is_held_renewed_and_given_back(world: World) -> None:
+    terms = Terms(duration=timedelta(seconds=2), every=timedelta(seconds=0.1))
+    first = Leadership(world.client, "first", namespace="default", terms=terms)
+    second = Leadership(world.client, "second", namespace="default", terms=terms)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first.run())
+        await first.leading()
+        group.create_task(second.run())
+        await until(lambda: "first leads" in second.state().detail)
+        await first.stop()
+        await second.leading()
+        await second.stop()
+
+    lease = await world.client.get(LEASE, "default", "freeleaps-devops-reconciler")
+    assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("", 1)

@@ -1,0 +1,203 @@
+"""Which replica is active: the one that holds a `coordination.k8s.io` Lease; the others stand by.
+
+The rules are those of client-go. Nobody compares clocks of two machines: a holder is believed to be gone when its lease
+did not change for its duration as measured here, and we stop leading when we could not renew for two thirds of ours. An
+overlap would do no harm all the same: slots and claims are what keeps two writers apart.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from reconciler.domain.clock import Clock, SystemClock, rfc3339_micro
+from reconciler.domain.errors import AlreadyExists, Conflict, ReconcilerError
+from reconciler.domain.health import Condition, PartState
+from reconciler.domain.keys import LEASE, Body, Kind
+
+_log = logging.getLogger(__name__)
+
+
+class Leases(Protocol):
+    """Where the lease is stored."""
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> Body | None:
+        """Return it, if it is there."""
+        ...
+
+    async def create(self, kind: Kind, namespace: str, body: Body) -> Body:
+        """Create it. Raises AlreadyExists."""
+        ...
+
+    async def replace(self, kind: Kind, namespace: str, name: str, body: Body) -> Body:
+        """Put it, guarded by its version. Raises Conflict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The times of a lease: how long it holds, how often it is renewed or tried."""
+
+    duration: timedelta = timedelta(seconds=15)
+    every: timedelta = timedelta(seconds=3)
+
+    @property
+    def given_up_after(self) -> timedelta:
+        """How long after the last renewal we stop leading: well before anybody else may begin."""
+        return self.duration * 2 / 3
+
+
+def _nothing(_: bool) -> None:  # noqa: FBT001 - the shape of the callback
+    """Do nothing."""
+
+
+class Leadership:
+    """Our candidacy. `run()` it as one task; `changed` is told when we begin and cease to lead."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        identity: str,
+        *,
+        namespace: str,
+        name: str = "freeleaps-devops-reconciler",
+        terms: Terms | None = None,
+        clock: Clock | None = None,
+        changed: Callable[[bool], None] = _nothing,
+    ) -> None:
+        """Prepare; `identity` names this replica and this incarnation of it."""
+        self.identity = identity
+        self._leases = leases
+        self._namespace, self._name = namespace, name
+        self._terms = terms or Terms()
+        self._clock = clock or SystemClock()
+        self._changed = changed
+        self._led_until = 0.0
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self._led = asyncio.Event()
+        self._state = PartState(Condition.UNKNOWN, "not a candidate yet")
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether we hold the lease, as of now."""
+        return self._led.is_set() and self._clock.monotonic() < self._led_until
+
+    async def leading(self) -> None:
+        """Wait until we lead."""
+        await self._led.wait()
+
+    def state(self) -> PartState:
+        """Return who leads, for `/readyz`; standing by is fine."""
+        return self._state
+
+    async def run(self) -> None:
+        """Take the lease when it is free and renew it, until `stop()`; give it back then."""
+        self._ended.clear()
+        try:
+            while not self._stopping.is_set():
+                await self._round()
+                await self._rest()
+            held = self._led.is_set()
+            self._decide(leads=False, holder="nobody")
+            if held:
+                await self._give_back()
+        finally:
+            self._decide(leads=False, holder="nobody")
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Cease to lead, and wait until the lease is given back."""
+        self._stopping.set()
+        await self._ended.wait()
+
+    async def _round(self) -> None:
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._terms.every.total_seconds()):
+                holder = await self._take_or_renew()
+        except (TimeoutError, ReconcilerError) as exc:
+            _log.warning("the lease cannot be held or read: %s %s", type(exc).__name__, exc)
+            holder = None
+        if holder == self.identity:
+            self._led_until = began + self._terms.given_up_after.total_seconds()
+            self._decide(leads=True, holder=holder)
+        elif holder is not None:
+            self._decide(leads=False, holder=holder)
+        elif self._led.is_set() and self._clock.monotonic() >= self._led_until:
+            self._decide(leads=False, holder="")
+
+    async def _take_or_renew(self) -> str | None:
+        """Return who holds the lease after this attempt; None when somebody wrote between our read and our write."""
+        lease = await self._leases.find(LEASE, self._namespace, self._name)
+        try:
+            if lease is None:
+                body = {"metadata": {"name": self._name, "namespace": self._namespace}, "spec": self._claim({})}
+                await self._leases.create(LEASE, self._namespace, body)
+                return self.identity
+            spec = lease.get("spec") or {}
+            if not self._is_ours_to_take(lease, spec):
+                return str(spec["holderIdentity"])
+            await self._leases.replace(LEASE, self._namespace, self._name, {**lease, "spec": self._claim(spec)})
+        except (Conflict, AlreadyExists):
+            return None
+        return self.identity
+
+    def _is_ours_to_take(self, lease: Body, spec: Mapping[str, Any]) -> bool:
+        if spec.get("holderIdentity") in {None, "", self.identity}:
+            return True
+        version, now = str(lease["metadata"]["resourceVersion"]), self._clock.monotonic()
+        if version != self._seen[0]:
+            self._seen = (version, now)
+        duration = float(spec.get("leaseDurationSeconds") or self._terms.duration.total_seconds())
+        return now - self._seen[1] >= duration
+
+    def _claim(self, spec: Mapping[str, Any]) -> Body:
+        now = rfc3339_micro(self._clock.now())
+        is_renewal = spec.get("holderIdentity") == self.identity
+        transitions = int(spec.get("leaseTransitions") or 0)
+        return {
+            **spec,
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(self._terms.duration.total_seconds()),
+            "acquireTime": spec.get("acquireTime", now) if is_renewal else now,
+            "renewTime": now,
+            "leaseTransitions": transitions if is_renewal or not spec else transitions + 1,
+        }
+
+    async def _give_back(self) -> None:
+        try:
+            async with asyncio.timeout(self._terms.every.total_seconds()):
+                lease = await self._leases.find(LEASE, self._namespace, self._name)
+                if lease is None or lease["spec"].get("holderIdentity") != self.identity:
+                    return
+                spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._leases.replace(LEASE, self._namespace, self._name, {**lease, "spec": spec})
+        except (TimeoutError, ReconcilerError) as exc:
+            _log.warning("the lease could not be given back; it runs out by itself: %s %s", type(exc).__name__, exc)
+
+    def _decide(self, *, leads: bool, holder: str) -> None:
+        led = self._led.is_set()
+        words = "leading" if leads else f"standing by; {holder} leads" if holder else "the lease cannot be reached"
+        condition = Condition.OK if leads or holder else Condition.DEGRADED
+        if (condition, words) != (self._state.state, self._state.detail):
+            self._state = PartState(condition, words, self._clock.now())
+        if leads == led:
+            return
+        _log.info("this replica %s", "leads now" if leads else "leads no more")
+        if leads:
+            self._led.set()
+        else:
+            self._led.clear()
+        self._changed(leads)
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(self._terms.every.total_seconds()):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
