@@ -91,3 +91,10 @@ def test_what_is_learned_later_is_hidden_from_then_on() -> None:
     assert secrets.mask("rotated") == "rotated"
     secrets.learn(b"rotated")
     assert secrets.mask("rotated") == "***"
+
+
+@given(st.text(min_size=4), st.text(), st.text())
+def test_many_secrets_are_hidden_as_well_as_few(secret: str, before: str, after: str) -> None:
+    assume("*" not in secret + before + after)
+    many = Secrets([*(f"other-secret-{number}" for number in range(50)), secret])
+    assert secret not in many.mask(before + secret + after)
