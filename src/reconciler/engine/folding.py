@@ -50,6 +50,10 @@ def settled(step: S, how: Settled, facts: Facts) -> S:
 
 def _waiting(step: S, answer: Waiting, now: datetime) -> S:
     is_same = step.state is StepState.WAITING and step.reason == answer.reason
+    until = answer.until
+    if is_same and until is not None and step.next_look_at is not None and now < step.next_look_at < until:
+        # A look between two that were promised moves nothing: an unchanged world is not written again.
+        until = step.next_look_at
     return _changed(
         step,
         answer.facts,
@@ -60,7 +64,7 @@ def _waiting(step: S, answer: Waiting, now: datetime) -> S:
         waiting_since=step.waiting_since if is_same else now,
         remedy=answer.remedy,
         system=answer.system,
-        next_look_at=answer.until,
+        next_look_at=until,
         message="",
     )
 

@@ -211,3 +211,15 @@ async def test_waiting_says_what_for_since_when_and_when_it_is_looked_at_again()
     step = job.stored["build"]
     assert (step.waiting_for, step.waiting_since, step.next_look_at) == ("an executor", EIGHT, until)
     assert len(job.writes) == 1
+
+
+async def test_a_look_before_its_time_does_not_move_the_next_one() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=lambda step: Waiting("a build", clock.now() + timedelta(minutes=5)))
+    await engine(clock, diary).carry_out(job)
+    clock.advance(60)
+    await engine(clock, diary).carry_out(job)
+    assert (job.stored["build"].next_look_at, len(job.writes)) == (EIGHT + timedelta(minutes=5), 1)
+    clock.advance(240)
+    await engine(clock, diary).carry_out(job)
+    assert job.stored["build"].next_look_at == EIGHT + timedelta(minutes=10)

@@ -1,0 +1,110 @@
+"""The whole path of a deployment: each thing is done once, in order, whatever dies on the way."""
+
+import pytest
+
+from reconciler.domain.resources import StageName, StepState
+from support.scene import Killed, World
+
+MORE_THAN_ALL_POINTS = 60
+
+
+@pytest.mark.parametrize("components", [("api",), ("api", "web")])
+async def test_a_deployment_goes_all_the_way(components: tuple[str, ...]) -> None:
+    world = World(components, verify={"path": "/healthz"})
+    key = world.ask()
+    await world.until_ended(key, world.environment)
+    outside, status = world.outside, world.record(key).status
+    assert world.end_of(key) == ("Succeeded", "Deployed")
+    assert [outside.jenkins.count(component) for component in components] == [1] * len(components)
+    assert outside.argo.syncs == [f"shop--alpha--{component}" for component in components]
+    assert outside.dns.names() == {
+        one for component in components for one in (f"A {component}.alpha", f"TXT _freeleaps-a.{component}.alpha")
+    }
+    assert set(outside.probe.asked) == {f"https://{component}.alpha.example.com/healthz" for component in components}
+    assert status.progress == 100
+    assert {stage.state for stage in status.stages} == {StepState.DONE}
+    assert [one.digest[:7] for one in status.artifacts] == ["sha256:"] * len(components)
+    slot = world.slot().status
+    assert (slot.holder, set(slot.current)) == (None, set(components))
+    assert {item.state for item in slot.inventory} == {"Made"}
+
+
+async def calm_run(components: tuple[str, ...] = ("api", "web")) -> tuple[World, int]:
+    """Return a world after a deployment, and in how many places it could have been killed."""
+    world = World(components)
+    points = 0
+
+    def count() -> None:
+        nonlocal points
+        points += 1
+
+    world.store.after_write = count
+    for system in world.outside.all:
+        system.after_act = count
+    key = world.ask()
+    await world.until_ended(key)
+    return world, points
+
+
+async def test_all_places_where_a_kill_could_come_are_tried() -> None:
+    _, points = await calm_run()
+    assert 20 < points < MORE_THAN_ALL_POINTS
+
+
+@pytest.mark.parametrize("point", range(1, MORE_THAN_ALL_POINTS))
+@pytest.mark.parametrize("seconds_down", [1, 600])
+async def test_a_kill_anywhere_doubles_nothing_and_loses_nothing(point: int, seconds_down: int) -> None:
+    world = World(("api", "web"))
+    left = point
+
+    def kill() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    world.store.after_write = kill
+    for system in world.outside.all:
+        system.after_act = kill
+    key = world.ask()
+    try:
+        await world.until_ended(key, world.environment)
+    except* Killed:
+        world.begin_life()
+        world.clock.advance(seconds_down)
+        await world.until_ended(key, world.environment)
+    assert world.end_of(key) == ("Succeeded", "Deployed")
+    assert (world.outside.jenkins.count("api"), world.outside.jenkins.count("web")) == (1, 1)
+    assert sorted(world.outside.argo.syncs) == ["shop--alpha--api", "shop--alpha--web"]
+    assert world.holder() == ""
+    assert set(world.slot().status.current) == {"api", "web"}
+
+
+async def test_two_looks_start_one_build() -> None:
+    world = World()
+    key = world.ask()
+    await world.look(key)
+    await world.look(key)
+    assert world.outside.jenkins.count("api") == 1
+
+
+async def test_no_component_is_synced_before_all_images_are_there() -> None:
+    world = World(("api", "web"))
+    world.outside.registry.pushes = False
+    key = world.ask()
+    await world.until_waiting_in(StageName.IMAGE, key)
+    await world.go_on(key, seconds=60)
+    assert world.outside.argo.image_writes == []
+
+
+async def test_a_look_over_an_unchanged_world_writes_nothing_before_it_is_due() -> None:
+    world = World()
+    key = world.ask()
+    await world.until_waiting_in(StageName.BUILD, key)
+    world.clock.advance(10)
+    await world.look(key)
+    before = len(world.store.writes)
+    for _ in range(5):
+        world.clock.advance(1)
+        await world.look(key)
+    assert len(world.store.writes) == before
