@@ -224,7 +224,10 @@ class Agenda(Generic[K]):
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self._pump()
-                await self._stopping.wait()
+                try:
+                    await self._stopping.wait()
+                finally:
+                    self._stopping.set()  # a group that is being cancelled takes no more tasks
         finally:
             self._group = None
             self._disarm()

@@ -313,6 +313,22 @@ async def test_stop_cancels_what_takes_longer_than_the_grace() -> None:
     assert look.running == []
 
 
+async def test_what_is_added_after_a_cancellation_does_no_harm() -> None:
+    look = Looker(takes=5)
+    agenda: Agenda[str] = Agenda(look, clock=LoopClock())
+    task = asyncio.ensure_future(agenda.run())
+    agenda.add("a")
+    await asyncio.sleep(1)
+
+    task.cancel()
+    agenda.add("b")
+    await asyncio.wait([task])
+    agenda.add("c")
+
+    assert task.cancelled()
+    assert look.looks == [("a", 0)]
+
+
 async def test_the_state_shows_what_waits_for_when() -> None:
     look = Looker(takes=3)
     async with running(look, lanes={"looks": 1}) as agenda:
@@ -355,3 +371,41 @@ async def test_many_keys_come_in_the_order_they_are_due() -> None:
         await asyncio.sleep(1001)
 
     assert [when for _, when in look.looks] == sorted(dues)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_each_change_is_followed_by_a_look_and_no_key_is_looked_at_twice_at_once(
+    seed: int,
+) -> None:
+    random = Random(seed)  # noqa: S311 - any order will do
+    loop = asyncio.get_running_loop()
+    changed: dict[str, float] = {}
+    looked: dict[str, float] = {}
+    busy: set[str] = set()
+
+    async def look(key: str) -> datetime | None:
+        assert key not in busy
+        busy.add(key)
+        begun = loop.time()
+        await asyncio.sleep(random.choice([0, 0.1, 3]))
+        busy.remove(key)
+        ends: list[Exception | None] = [None, None, None, Conflict("x"), Unavailable("x"), ZeroDivisionError()]
+        if (trouble := random.choice(ends)) is not None:
+            raise trouble
+        looked[key] = begun
+        return at(loop.time() + 50) if random.random() < 0.1 else None
+
+    lanes = {"looks": 2, "other": 1}
+    async with running(look, lanes=lanes, lane_of=lambda key: "other" if key in "ab" else "looks") as agenda:
+        for _ in range(300):
+            key = random.choice("abcdefgh")
+            if random.random() < 0.2:
+                agenda.add(key, at(loop.time() + random.randrange(40)))
+            else:
+                changed[key] = loop.time()
+                agenda.add(key)
+            await asyncio.sleep(random.choice([0, 0.05, 1]))
+        await asyncio.sleep(10_000)
+
+        assert all(looked[key] >= when for key, when in changed.items())
+        assert busy == set()
