@@ -7,8 +7,16 @@ from datetime import datetime, timedelta
 from reconciler.deployments.chain import failed_of, has_changed_environment, is_complete
 from reconciler.deployments.rendering import why_failed
 from reconciler.deployments.scene import Scene, StepKey
-from reconciler.domain.resources import Concurrency, DeploymentRecord, Phase, Running, StageName, StageStatus
-from reconciler.domain.slot import holds, precedence
+from reconciler.domain.resources import (
+    Concurrency,
+    DeploymentRecord,
+    Phase,
+    Running,
+    StageName,
+    StageStatus,
+    StepState,
+)
+from reconciler.domain.slot import precedence
 
 _PHASE_OF_REASON = {"Superseded": Phase.SUPERSEDED, "EnvironmentRemoved": Phase.CANCELLED}
 Steps = Mapping[StepKey, StageStatus]
@@ -28,6 +36,8 @@ def ending_of(steps: Steps) -> Ending | None:
     if failed_of(steps) is not None:
         reason, message = why_failed(steps)
         return Ending(_PHASE_OF_REASON.get(reason, Phase.FAILED), reason, message)
+    if any(step.state is StepState.SKIPPED for key, step in steps.items() if key[0] is StageName.BUILD):
+        return Ending(Phase.CANCELLED, "Cancelled", "its builds were stopped")
     return Ending(Phase.SUCCEEDED, "Deployed", "") if is_complete(steps) else None
 
 
@@ -54,13 +64,20 @@ def ending_from_outside(
         return Ending(Phase.CANCELLED, "Cancelled", why)
     if environment.is_deleting:
         return Ending(Phase.CANCELLED, "EnvironmentRemoved", f"{environment.name} is being removed")
-    if environment.spec.concurrency is not Concurrency.SUPERSEDE or not holds(environment, record):
+    if environment.spec.concurrency is not Concurrency.SUPERSEDE or taken_at is None:
         return None
     newest = max(waiting, key=precedence, default=None)
     is_newer = newest is not None and precedence(newest) > precedence(record)
     if newest is None or not is_newer or environment.status.superseded_in_row >= most_supersedes:
         return None
     return Ending(Phase.SUPERSEDED, "Superseded", f"{newest.name} was asked for later")
+
+
+def ending_without_slot(scene: Scene) -> Ending:
+    """Return the end of a deployment whose slot is not its own any more: it gave way, and was killed before it said so."""
+    if scene.environment.spec.concurrency is Concurrency.SUPERSEDE and not scene.has_changed_environment:
+        return Ending(Phase.SUPERSEDED, "Superseded", "it gave way to a newer request")
+    return Ending(Phase.FAILED, "SlotLost", "the environment was given to somebody else meanwhile")
 
 
 def running_of(scene: Scene, steps: Steps) -> dict[str, Running]:

@@ -1,6 +1,6 @@
 """A deployment as the engine sees it: its stages, its looks, its one guarded write."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -10,7 +10,7 @@ from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, StepKey
 from reconciler.deployments.stages.build import BuildStage
 from reconciler.deployments.stages.queue import Queue
-from reconciler.domain.answers import Answer, Failed, Waiting
+from reconciler.domain.answers import Answer, Facts, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import Component, DeploymentRecord, Phase, StageName, StageStatus
@@ -51,6 +51,9 @@ class Stages:
 
 
 Deadlines = Mapping[StageName, timedelta]
+_GRACE = timedelta(minutes=10)
+"""How long beyond its deadline we try to stop a build."""
+_PAUSED = Waiting("the annotation freeleaps.com/paused to go", reason="Paused", remedy="remove the annotation")
 
 
 class DeploymentWork:
@@ -91,10 +94,11 @@ class DeploymentWork:
         now = self._clock.now()
         scene = replace(self.scene, steps=dict(steps), record=self.record, now=now)
         keys = being_built(steps) if self.is_winding_up else list(open_now(steps))
-        late = {key: answer for key in keys if (answer := self._if_late(steps[key], now))}
-        looks = {key: self._ask(scene, key, steps[key]) for key in keys if key not in late}
+        looks = {key: self._ask(scene, key, steps[key]) for key in keys}
         answers = await answers_of(looks, steps, now, self._patience, self.subject)
-        return {**late, **{key: self._bounded(answer, steps[key]) for key, answer in answers.items()}}
+        if self._is_paused and not self.is_winding_up:
+            answers = {key: _PAUSED if isinstance(answer, Nudge) else answer for key, answer in answers.items()}
+        return {key: self._bounded(answer, steps[key], now) for key, answer in answers.items()}
 
     async def store(self, steps: Mapping[StepKey, StageStatus]) -> None:
         """Write the stages and what follows from them."""
@@ -113,25 +117,63 @@ class DeploymentWork:
         self.record = DeploymentRecord(await self._store.fetch(key))
         return self.steps()
 
+    @property
+    def _is_paused(self) -> bool:
+        return self.record.is_paused or self.scene.environment.is_paused
+
     async def _ask(self, scene: Scene, key: StepKey, step: StageStatus) -> Answer:
         name, component = key
+        late = self._if_late(step, scene.now)
+        if name is StageName.BUILD and step.claim is not None and (late or self.is_winding_up):
+            return await self._wind_up(scene, self._components[component], step, late)
+        if late is not None:
+            return late
         if name is StageName.QUEUE:
             return await self._stages.queue.look(scene)
-        if self.is_winding_up:
-            return await self._stages.build.wind_up(scene, self._components[component], step)
         return await self._stages.of(name).look(scene, self._components[component], step)
+
+    async def _wind_up(self, scene: Scene, component: Component, step: StageStatus, late: Failed | None) -> Answer:
+        """Stop a build; one that is late has failed when it is stopped, or when that does not succeed for long."""
+        if late is None:
+            return await self._stages.build.wind_up(scene, component, step)
+        if scene.now >= self._deadline(step, scene.now) + _GRACE:
+            return replace(late, message=f"{late.message}; the build could not be stopped")
+        answer = await self._stages.build.wind_up(scene, component, step)
+        match answer:
+            case Skipped():
+                return late
+            case Nudge():
+                return replace(answer, act=_noting(answer.act, late.facts))
+            case Waiting():
+                return replace(answer, facts={**answer.facts, **late.facts})
+            case _:
+                return answer
 
     def _if_late(self, step: StageStatus, now: datetime) -> Failed | None:
         limit = self._deadlines.get(step.name)
-        if limit is None or step.started_at is None or now < step.started_at + limit:
+        if limit is None or self._is_paused or step.started_at is None or now < step.started_at + limit:
             return None
-        last = step.waiting_for or step.message or step.state
-        return Failed("DeadlineExceeded", f"not done in {limit}; last: {last}")
+        last = step.facts.get(_LAST) or step.waiting_for or step.message or step.state
+        return Failed("DeadlineExceeded", f"not done in {limit}; last: {last}", facts={_LAST: last})
 
-    def _bounded(self, answer: Answer, step: StageStatus) -> Answer:
+    def _deadline(self, step: StageStatus, now: datetime) -> datetime:
+        return (step.started_at or now) + self._deadlines[step.name]
+
+    def _bounded(self, answer: Answer, step: StageStatus, now: datetime) -> Answer:
         """Look again no later than the stage's deadline."""
-        limit = self._deadlines.get(step.name)
-        if limit is None or not isinstance(answer, Waiting):
+        if step.name not in self._deadlines or not isinstance(answer, Waiting):
             return answer
-        deadline = (step.started_at or self._clock.now()) + limit
-        return replace(answer, until=min(answer.until or deadline, deadline))
+        deadline = self._deadline(step, now)
+        if deadline <= now:
+            deadline += _GRACE
+        return replace(answer, until=min(answer.until or deadline, deadline)) if deadline > now else answer
+
+
+_LAST = "lastWait"
+
+
+def _noting(act: Callable[[], Awaitable[Facts]], more: Facts) -> Callable[[], Awaitable[Facts]]:
+    async def acted() -> Facts:
+        return {**await act(), **more}
+
+    return acted

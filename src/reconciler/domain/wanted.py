@@ -61,11 +61,11 @@ def repository_of(project: DevOpsProject, component: str, registry: ContainerReg
     return image_repository(namespace, project.name, component)
 
 
-def image_name(repository: str, registry: ContainerRegistry) -> str:
-    """Return the image's full name, with the registry's host."""
+def image_name(repository: str, registry: ContainerRegistry, own_endpoint: str = "") -> str:
+    """Return the image's full name, with the host of the registry, or of the operator's own where it names none."""
     if registry.spec.provider is RegistryProvider.DOCKER_HUB:
         return f"docker.io/{repository}"
-    return f"{urlsplit(registry.spec.endpoint or '').netloc}/{repository}"
+    return f"{urlsplit(registry.spec.endpoint or own_endpoint).netloc}/{repository}"
 
 
 def application_shape(

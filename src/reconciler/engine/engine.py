@@ -63,10 +63,12 @@ class Engine:
         for _ in range(_MOST_ROUNDS):
             answers = await work.look(steps)
             steps, nudges = self._decide(steps, answers)
+            if not nudges:
+                if any(_opens_more(answer) for answer in answers.values()):
+                    continue
+                break
             stored_at = self.clock.monotonic()
             await self._store(work, steps, acted)
-            if not nudges:
-                return
             acted = await self.actor.act_all(work.subject, nudges, steps, stored_at)
             steps = self._with_outcomes(steps, acted)
             if any(one.answer is not None or one.is_conflict for one in acted.values()):
@@ -112,6 +114,11 @@ class Engine:
                 ours = {key: _outcome_onto(fresh[key], steps[key]) for key in acted if key in fresh}
                 await work.store({**fresh, **ours})
             raise
+
+
+def _opens_more(answer: Answer) -> bool:
+    """Tell whether other steps, or the next attempt of this one, may go after this answer."""
+    return isinstance(answer, Done | Skipped) or (isinstance(answer, Failed) and answer.again)
 
 
 def _outcome_onto(fresh: S, ours: S) -> S:

@@ -1,16 +1,25 @@
 """The answer to a resource whose spec cannot be read: which field, which rule, what to do. It waits for a person."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from reconciler.domain.conditions import kstatus
 from reconciler.domain.keys import Body
-from reconciler.domain.resources import Condition
+from reconciler.domain.resources import Condition, Resource
 from reconciler.engine.store import Store
 
 _MOST_NAMED = 5
+R = TypeVar("R", bound=Resource)
+
+
+def readable(kind: type[R], body: Body | None) -> R | None:
+    """Return the resource, None where it is not there or its spec cannot be read: its own look says what is wrong."""
+    try:
+        return kind(body) if body is not None else None
+    except ValidationError:
+        return None
 
 
 async def tell_invalid(store: Store, body: Body, error: ValidationError, now: datetime) -> None:

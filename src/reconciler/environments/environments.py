@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -134,7 +135,7 @@ class Environments:
         if (environment.metadata.labels).get("freeleaps.com/preview") == "true":
             await self.store.delete(environment.body)
             return None
-        gone = {
+        gone: dict[str, Any] = {
             "phase": EnvironmentPhase.EXPIRED,
             "current": {},
             "expires_at": None,

@@ -1,1 +1,1 @@
-"""The systems around the operator, imitated in this process on loopback: for the first minute, tests, load and faults."""
+"""The systems around the operator, imitated on loopback in this process: for the first minute, tests and faults."""

@@ -246,6 +246,7 @@ class GoDaddy(Group):
     model_config = SettingsConfigDict(env_prefix="GODADDY_")
 
     endpoint: Address = Field("https://api.godaddy.com", description="Base URL of the API.")
+    domain: str = Field("", description="The zone for projects that name none; empty: they need a DNSZone.")
     key: Secret = Field(NO_SECRET, description="The API key.")
     secret: Secret = Field(NO_SECRET, description="The API key's secret.")
     requests_per_minute: Annotated[int, Field(ge=1, le=60)] = Field(

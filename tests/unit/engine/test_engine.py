@@ -191,13 +191,18 @@ async def test_a_claim_that_took_too_long_to_store_is_not_acted_on() -> None:
 
 
 async def test_a_failure_that_may_pass_is_tried_again_as_the_next_attempt() -> None:
-    diary, clock = Diary(), ManualClock()
-    job = Job(diary, build=lambda step: Failed("BuildAborted", "agent lost", again=True))
-    await engine(clock, diary, attempts=3).carry_out(job)
-    assert (job.stored["build"].attempt, job.stored["build"].claim) == (2, None)
-    await engine(clock, diary, attempts=3).carry_out(job)
-    await engine(clock, diary, attempts=3).carry_out(job)
+    diary = Diary()
+    attempts: list[int] = []
+
+    def look(step: Step) -> Answer:
+        attempts.append(step.attempt)
+        assert step.claim is None
+        return Failed("BuildAborted", "agent lost", again=True)
+
+    job = Job(diary, build=look)
+    await engine(ManualClock(), diary, attempts=3).carry_out(job)
     step = job.stored["build"]
+    assert attempts == [1, 2, 3]
     assert (step.state, step.attempt, step.reason) == (StepState.FAILED, 3, "BuildAborted")
 
 

@@ -13,6 +13,9 @@ from reconciler.domain.wanted import image_name, job_path, repository_of
 
 _LOOK_AGAIN = timedelta(minutes=5)
 _SEEN_SOON = timedelta(seconds=20)
+_SENT_BY = timedelta(seconds=35)
+"""After this long a request of unknown outcome is not on its way any more."""
+_ENDS_SOON = timedelta(seconds=10)
 
 
 class Builds(Protocol):
@@ -52,6 +55,7 @@ class BuildStage:
     """Builds one component."""
 
     servers: BuildServers
+    own_registry: str = ""
     quiet_period: timedelta = timedelta(seconds=5)
     """How long a server waits by default between accepting and starting a build (Jenkins: 5 s)."""
 
@@ -60,8 +64,10 @@ class BuildStage:
         builds = await self.servers.builds(scene.jenkins)
         path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
         start = self._start(builds, path, key, scene, component, step)
-        if step.claim is None or step.claim.settled is Settled.NOT_SENT:
+        if _was_never_started(step):
             return start
+        if _is_stopping(step):
+            return await self.wind_up(scene, component, step)
         build = await self._find(builds, path, key, step, scene.now)
         if build is not None:
             return self._answer(builds, path, build, scene.now)
@@ -72,17 +78,20 @@ class BuildStage:
 
     async def wind_up(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
         """Answer whether nothing of ours is built any more; nudge by stopping what is."""
-        if step.claim is None or step.claim.settled is Settled.NOT_SENT:
+        claim = step.claim
+        if claim is None or _was_never_started(step):
             return Skipped("nothing was started")
         builds = await self.servers.builds(scene.jenkins)
         path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
-        build = await builds.find_build(path, key, step.claim.at)
-        if build is None and self._is_still_to_show(step, scene.now):
+        build = await builds.find_build(path, key, step.started_at or claim.at)
+        if build is None and self._may_still_show(step, scene.now):
             return Waiting("the build to appear, to be stopped", scene.now + _SEEN_SOON, system="jenkins")
         if build is None or build.state not in (BuildState.QUEUED, BuildState.RUNNING):
             return Skipped("stopped")
+        if _is_stopping(step) and claim.settled is Settled.DONE and scene.now < claim.at + _ENDS_SOON:
+            return Waiting("the stopped build to end", claim.at + _ENDS_SOON, system="jenkins")
         return Nudge(
-            identity=step.claim.key,
+            identity=f"{build_identity(scene.record, component, step)}{_STOP}",
             act=lambda: _stop(builds, path, build),
             what=f"stop the build of {component.name}",
             system="jenkins",
@@ -102,8 +111,16 @@ class BuildStage:
 
     def _is_still_to_show(self, step: StageStatus, now: datetime) -> bool:
         """Tell whether an accepted build may still be on its way into queue or list."""
-        is_accepted = step.claim is not None and step.claim.settled is Settled.DONE
-        return is_accepted and step.claim is not None and now < step.claim.at + self.quiet_period + _SEEN_SOON
+        claim = step.claim
+        return claim is not None and claim.settled is Settled.DONE and now < claim.at + self.quiet_period + _SEEN_SOON
+
+    def _may_still_show(self, step: StageStatus, now: datetime) -> bool:
+        """Tell whether a build, accepted or of unknown outcome, may yet turn up."""
+        if step.claim is None or _is_stopping(step):
+            return False
+        return self._is_still_to_show(step, now) or (
+            step.claim.settled is Settled.UNKNOWN and now < step.claim.at + _SENT_BY + self.quiet_period
+        )
 
     def _answer(self, builds: Builds, path: JobPath, build: Build, now: datetime) -> Answer:
         facts = {"externalId": str(build.number or build.queue_id or ""), "url": build.url}
@@ -129,14 +146,14 @@ class BuildStage:
         component: Component,
         step: StageStatus,
     ) -> Nudge:
-        parameters = build_parameters(scene, component, key)
+        parameters = build_parameters(scene, component, key, self.own_registry)
 
         async def act() -> Facts:
             queue_id = await builds.start_build(path, key, parameters)
             return {"externalId": f"queue/{queue_id}"} if queue_id else {}
 
         return Nudge(
-            identity=f"{scene.record.operation_id}/{component.name}/{step.attempt}",
+            identity=build_identity(scene.record, component, step),
             act=act,
             what=f"start the build of {component.name}",
             system="jenkins",
@@ -144,9 +161,26 @@ class BuildStage:
         )
 
 
+_STOP = "/stop"
+
+
+def _is_stopping(step: StageStatus) -> bool:
+    """Tell whether the step's last claim was to stop its build."""
+    return step.claim is not None and step.claim.key.endswith(_STOP)
+
+
+def _was_never_started(step: StageStatus) -> bool:
+    return step.claim is None or (step.claim.settled is Settled.NOT_SENT and not _is_stopping(step))
+
+
 async def _stop(builds: Builds, path: JobPath, build: Build) -> Facts:
     await builds.stop(path, build)
     return {}
+
+
+def build_identity(record: DeploymentRecord, component: Component, step: StageStatus) -> str:
+    """Return the identity under which a build is claimed."""
+    return f"{record.operation_id}/{component.name}/{step.attempt}"
 
 
 def build_key(record: DeploymentRecord, component: Component, attempt: int) -> BuildKey:
@@ -155,7 +189,7 @@ def build_key(record: DeploymentRecord, component: Component, attempt: int) -> B
     return BuildKey(record.operation_id, component.name, tag)
 
 
-def build_parameters(scene: Scene, component: Component, key: BuildKey) -> dict[str, str]:
+def build_parameters(scene: Scene, component: Component, key: BuildKey, own_registry: str = "") -> dict[str, str]:
     """Return the parameters of a build: the user's, and over them those that we find it by."""
     repository = repository_of(scene.project, component.name, scene.registry)
     return {
@@ -166,7 +200,7 @@ def build_parameters(scene: Scene, component: Component, key: BuildKey) -> dict[
         "COMPONENT_PATH": component.path,
         "DOCKERFILE": component.dockerfile,
         "REVISION": scene.record.spec.revision,
-        "IMAGE": image_name(repository, scene.registry),
+        "IMAGE": image_name(repository, scene.registry, own_registry),
         "IMAGE_TAG": key.image_tag,
         "TRACEPARENT": scene.record.spec.traceparent,
     }

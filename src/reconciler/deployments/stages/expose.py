@@ -9,7 +9,8 @@ from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Nudge, Skipped, Waiting
 from reconciler.domain.errors import Conflict
 from reconciler.domain.outside.dns import RecordSet
-from reconciler.domain.records import Action, Change, Desired, Policy, marker_name, name_in_zone, plan
+from reconciler.domain.record_marks import marker_name
+from reconciler.domain.records import Action, Change, Desired, Policy, name_in_zone, plan
 from reconciler.domain.resources import Component, DNSZone, Settled, StageStatus
 from reconciler.domain.wanted import address_of, dns_target, host_of, marker_of
 
@@ -80,7 +81,7 @@ class ExposeStage:
         actual: Sequence[RecordSet],
         wanted: Desired,
     ) -> Answer | None:
-        """Return what is still to be done for this name; None when nothing is. Other names are not ours to judge here."""
+        """Return what is still to be done for this name; None when nothing is. Other names are judged elsewhere."""
         marker = marker_of(scene.environment, self.owner)
         planned = plan([wanted], actual, marker=marker, policy=Policy(zone.spec.policy.value))
         problem = next((one for one in planned.problems if one.name == wanted.name), None)

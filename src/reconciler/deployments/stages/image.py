@@ -35,6 +35,7 @@ class ImageStage:
     """Finds the image of one component."""
 
     registries: Registries
+    own_registry: str = ""
 
     async def look(self, scene: Scene, component: Component, _: StageStatus) -> Answer:
         """Answer with the digest once the attempt's tag is there: only that attempt can have written it."""
@@ -45,4 +46,6 @@ class ImageStage:
         if image is None:
             what = f"{repository}:{tag} in the registry"
             return Waiting(what, scene.now + _LOOK_AGAIN, reason="ImageNotFound", system="registry")
-        return Done({"image": image_name(repository, scene.registry), "tag": tag, "digest": image.digest})
+        return Done(
+            {"image": image_name(repository, scene.registry, self.own_registry), "tag": tag, "digest": image.digest}
+        )

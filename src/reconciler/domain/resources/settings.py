@@ -208,7 +208,7 @@ class ContainerRegistrySpec(Model):
     """Where images are."""
 
     provider: RegistryProvider = RegistryProvider.DOCKER_HUB
-    endpoint: WebUrl | None = Field(default=None, description="Required for OCI; Docker Hub has its own.")
+    endpoint: WebUrl | None = Field(default=None, description="Default: the operator's own registry.")
     namespace: Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")] | None = (
         Field(default=None, description="Where repositories are made; for Docker Hub the organisation or user.")
     )
@@ -232,12 +232,7 @@ class ContainerRegistry(Resource):
         Column("Namespace", ".spec.namespace"),
         *_READY,
     )
-    rules = (
-        _ENDPOINT_NEEDS_CREDENTIALS,
-        Rule(
-            "self.spec.provider != 'OCI' || has(self.spec.endpoint)", "provider OCI needs an endpoint", ".spec.endpoint"
-        ),
-    )
+    rules = (_ENDPOINT_NEEDS_CREDENTIALS,)
 
     def __init__(self, body: dict[str, Any]) -> None:
         super().__init__(body)

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from reconciler.domain.outside.dns import RecordSet, RecordType
 from reconciler.domain.ownership import Marker
-from reconciler.environments.record_marks import (
+from reconciler.domain.record_marks import (
     APEX,
     LONGEST_TXT,
     Key,

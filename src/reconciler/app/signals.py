@@ -1,0 +1,152 @@
+"""Who must look when something changes: changes of resources, builds and applications become keys on the agenda."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from reconciler.app.lines import ArgoLine
+from reconciler.deployments.stages.queue import queued
+from reconciler.domain.keys import OUR_KINDS, Body, Key
+from reconciler.domain.resources import Phase
+from reconciler.domain.slot import precedence
+from reconciler.operator.cache import Change, Source
+from reconciler.operator.store import Store
+
+_RECORD, _ENVIRONMENT, _PROJECT = "DeploymentRecord", "Environment", "DevOpsProject"
+_LOOKED_AT = frozenset(kind.kind for kind in OUR_KINDS)
+_SHARED = frozenset({"ContainerRegistry", "DNSZone", "GitCredential"})
+_OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings", _ENVIRONMENT)
+
+
+class Signals:
+    """Turns changes into looks. It decides nothing: a look too many finds nothing to do."""
+
+    def __init__(self, store: Store, add: Callable[[Key], None], forget: Callable[[Key], None]) -> None:
+        self._store = store
+        self._add = add
+        self._forget = forget
+        self._operations: dict[str, Key] = {}
+
+    def changed(self, change: Change) -> None:
+        """Hear of a resource that is another one than before."""
+        key = change.key
+        if key.kind not in _LOOKED_AT:
+            return
+        if change.after is None:
+            self._forget(key)
+        elif change.source is not Source.OWN_WRITE or _spec_differs(change):
+            self._add(key)
+        for other in self._concerned(change):
+            self._add(other)
+
+    def record_of(self, operation_id: str) -> Key | None:
+        """Return the record of an active operation."""
+        return self._operations.get(operation_id)
+
+    def build_changed(self, operation_id: str) -> None:
+        """Hear of a build of an operation that is another one than before."""
+        if (key := self._operations.get(operation_id)) is not None:
+            self._add(key)
+
+    def application_changed(self, line: ArgoLine, name: str) -> None:
+        """Hear of an application that is another one than before: its environment looks, and who holds its slot."""
+        known = line.known(name)
+        if known is None or known.marker is None or known.marker.kind != _ENVIRONMENT:
+            return
+        key = Key(_ENVIRONMENT, known.marker.namespace, known.marker.name)
+        self._add(key)
+        if (holder := self._holder(key)) is not None:
+            self._add(holder)
+
+    def _concerned(self, change: Change) -> Iterator[Key]:
+        match change.key.kind:
+            case "DeploymentRecord":
+                yield from self._by_record(change)
+            case "Environment":
+                yield from self._by_environment(change)
+            case "DevOpsProject" if _spec_differs(change):
+                yield from self._by_project(change.key)
+            case kind if kind in _SHARED or kind in _OF_A_PROJECT:
+                yield from self._by_settings(change)
+            case _:
+                return
+
+    def _by_record(self, change: Change) -> Iterator[Key]:
+        key, spec = change.key, (change.after or change.before or {}).get("spec") or {}
+        operation = spec.get("operationId") or key.name
+        phase, before = _phase(change.after), _phase(change.before)
+        is_over = change.after is None or Phase(phase or Phase.PENDING).is_end
+        if is_over:
+            self._operations.pop(operation, None)
+        else:
+            self._operations[operation] = key
+        if phase == before and change.after is not None:
+            return
+        environment = Key(_ENVIRONMENT, key.namespace, f"{spec.get('projectRef')}--{spec.get('environment')}")
+        if is_over:
+            yield environment
+        elif phase == Phase.QUEUED and (holder := self._holder(environment)) is not None and holder != key:
+            yield holder
+
+    def _by_environment(self, change: Change) -> Iterator[Key]:
+        body = change.after or change.before or {}
+        spec, namespace = body.get("spec") or {}, change.key.namespace
+        project, name = spec.get("projectRef", ""), spec.get("name", "")
+        if change.before is None or change.after is None or _spec_differs(change):
+            yield Key(_PROJECT, namespace, project)
+            yield from self._active_records(namespace, project, name)
+            yield from (Key(kind, namespace, project) for kind in ("ArgoSettings",))
+        elif _holder_of(change.before) is not None and _holder_of(body) is None:
+            waiting = queued(self._store, namespace, project, name)
+            if waiting:
+                first = min(waiting, key=precedence)
+                yield Key(_RECORD, namespace, first.name)
+
+    def _by_project(self, key: Key) -> Iterator[Key]:
+        for kind in _OF_A_PROJECT:
+            for body in self._store.list_(kind, key.namespace, project=key.name):
+                yield Key(kind, key.namespace, body["metadata"]["name"])
+        for kind in sorted(_SHARED):
+            for body in self._store.list_(kind, key.namespace):
+                yield Key(kind, key.namespace, body["metadata"]["name"])
+        yield from self._active_records(key.namespace, key.name, None)
+
+    def _by_settings(self, change: Change) -> Iterator[Key]:
+        """A project tells how its settings are; who waits for settings looks when they come or are made anew."""
+        namespace = change.key.namespace
+        project = ((change.after or change.before or {}).get("spec") or {}).get("projectRef")
+        projects = [project] if project else [b["metadata"]["name"] for b in self._store.list_(_PROJECT, namespace)]
+        for name in projects:
+            yield Key(_PROJECT, namespace, name)
+            if _spec_differs(change):
+                yield from self._active_records(namespace, name, None)
+
+    def _active_records(self, namespace: str, project: str, environment: str | None) -> Iterator[Key]:
+        bodies = self._store.list_(_RECORD, namespace, project=project, environment=environment, active_only=True)
+        for body in bodies:
+            yield Key(_RECORD, namespace, body["metadata"]["name"])
+
+    def _holder(self, environment: Key) -> Key | None:
+        body = self._store.read(environment)
+        name = _holder_of(body) if body else None
+        return Key(_RECORD, environment.namespace, name) if name else None
+
+
+def _spec_differs(change: Change) -> bool:
+    """Tell whether what somebody wants has changed: born, gone, asked to go, another spec or other annotations."""
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return True
+    return _wanted(before) != _wanted(after)
+
+
+def _wanted(body: Body) -> tuple[Any, ...]:
+    metadata: Mapping[str, Any] = body["metadata"]
+    return metadata.get("generation"), metadata.get("deletionTimestamp"), metadata.get("annotations")
+
+
+def _phase(body: Body | None) -> str | None:
+    return ((body or {}).get("status") or {}).get("phase")
+
+
+def _holder_of(body: Body | None) -> str | None:
+    return (((body or {}).get("status") or {}).get("holder") or {}).get("record")

@@ -1,0 +1,132 @@
+"""Who looks at what: the engine, the stages and the controllers of all kinds, made once the owner id is known."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from reconciler.clients.address import AddressProbe
+from reconciler.clients.endpoint import Bounds, Endpoint
+from reconciler.deployments.deployments import Deployments
+from reconciler.deployments.scene import SceneReader
+from reconciler.deployments.stages.build import BuildStage
+from reconciler.deployments.stages.expose import ExposeStage
+from reconciler.deployments.stages.image import ImageStage
+from reconciler.deployments.stages.queue import Queue
+from reconciler.deployments.stages.sync import SyncStage
+from reconciler.deployments.stages.verify import VerifyStage
+from reconciler.deployments.work import Stages
+from reconciler.domain.keys import Key
+from reconciler.domain.resources import StageName
+from reconciler.engine.acting import Actor
+from reconciler.engine.engine import Engine
+from reconciler.engine.patience import Patience
+from reconciler.environments.environments import Environments
+from reconciler.projects.children import Defaults
+from reconciler.projects.projects import Projects
+from reconciler.projects.settings import Settings as SettingsController
+from reconciler.reporting.audit import Asked, AuditTrail
+from reconciler.settings import Settings
+
+if TYPE_CHECKING:
+    from reconciler.app.operator import Operator
+
+Look = Callable[[Key], Awaitable[datetime | None]]
+_SETTINGS = ("JenkinsSettings", "ArgoSettings", "ContainerRegistry", "GitCredential", "DNSZone")
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The controllers, by kind."""
+
+    by_kind: Mapping[str, Look]
+
+    async def look(self, key: Key) -> datetime | None:
+        """Look at one resource; return when to look again."""
+        return await self.by_kind[key.kind](key)
+
+
+def make_workers(parts: "Operator", owner: str) -> Workers:
+    """Marry the controllers with the parts that they ask."""
+    settings, clock, store, connections = parts.settings, parts.clock, parts.store, parts.connections
+    patience = Patience(send=settings.deployments.claim_window, request=settings.jenkins.timeout)
+    audit = AuditTrail(clock=clock, mask=parts.secrets.mask, asked_by=_asked_by(parts))
+    engine = Engine(
+        me=parts.me, clock=clock, actor=Actor(clock=clock, audit=audit, patience=patience), patience=patience
+    )
+    stages = Stages(
+        queue=Queue(store=store, clock=clock, owner=owner),
+        build=BuildStage(servers=connections, own_registry=settings.registry.endpoint),
+        image=ImageStage(registries=connections, own_registry=settings.registry.endpoint),
+        sync=SyncStage(tools=connections, owner=owner, degraded_for=settings.deployments.degraded_for),
+        expose=ExposeStage(accounts=connections, owner=owner),
+        verify=VerifyStage(probe=AddressProbe(partial(_address, parts))),
+    )
+    deployments = Deployments(
+        store=store,
+        engine=engine,
+        stages=stages,
+        scenes=SceneReader(store=store, patience_for_project=settings.messages.project_wait),
+        clock=clock,
+        patience=patience,
+        deadlines=deadlines_of(settings),
+        deadline=settings.deadlines.deployment,
+        most_supersedes=settings.deployments.max_supersedes,
+    )
+    environments = Environments(
+        store=store, engine=engine, clock=clock, patience=patience, systems=connections, owner=owner
+    )
+    projects = Projects(
+        store=store, clock=clock, defaults=defaults_of(settings), setup_deadline=settings.deadlines.initialize
+    )
+    controller = SettingsController(
+        store=store,
+        engine=engine,
+        clock=clock,
+        patience=patience,
+        systems=connections,
+        logins=connections,
+        owner=owner,
+    )
+    by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, controller.look)
+    by_kind |= {"DeploymentRecord": deployments.look, "Environment": environments.look, "DevOpsProject": projects.look}
+    return Workers(by_kind)
+
+
+def deadlines_of(settings: Settings) -> dict[StageName, timedelta]:
+    """Return the deadlines of the stages; the queue has none unless it is set."""
+    deadlines = settings.deadlines
+    known = {
+        StageName.BUILD: deadlines.build,
+        StageName.IMAGE: deadlines.image,
+        StageName.SYNC: deadlines.sync,
+        StageName.EXPOSE: deadlines.expose,
+        StageName.VERIFY: deadlines.verify,
+    }
+    return known | ({StageName.QUEUE: deadlines.queue} if deadlines.queue else {})
+
+
+def defaults_of(settings: Settings) -> Defaults:
+    """Return what projects get where they say nothing."""
+    registry: dict[str, Any] = {"provider": settings.registry.provider}
+    if settings.registry.namespace:
+        registry["namespace"] = settings.registry.namespace
+    zone = {"domain": settings.godaddy.domain} if settings.godaddy.domain else None
+    return Defaults(folder=settings.jenkins.folder, registry=registry, zone=zone)
+
+
+def _asked_by(parts: "Operator") -> Callable[[str], Asked]:
+    def asked(subject: str) -> Asked:
+        key = parts.signals.record_of(subject)
+        body = parts.store.read(key) if key else None
+        return Asked(subject, ((body or {}).get("spec") or {}).get("requestedBy", ""))
+
+    return asked
+
+
+def _address(parts: "Operator", origin: str) -> Endpoint:
+    return parts.endpoints.make("address", origin, Bounds(timeout=_VERIFY_TIMEOUT, concurrency=2))
+
+
+_VERIFY_TIMEOUT = timedelta(seconds=10)

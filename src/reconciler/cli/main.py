@@ -1,0 +1,15 @@
+"""`reconciler`: the one entry point."""
+
+import click
+
+from reconciler.cli.config import config
+from reconciler.cli.crds import crds
+from reconciler.cli.docs import docs
+from reconciler.cli.run import run
+from reconciler.cli.sandbox import sandbox
+
+
+@click.group(commands=[run, sandbox, config, crds, docs])
+@click.version_option(package_name="freeleaps-devops-reconciler")
+def main() -> None:
+    """Take software projects from git to a public address, and keep them there."""
