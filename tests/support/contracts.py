@@ -255,7 +255,7 @@ class Contract:
         return plain
 
     @cached_property
-    def _registry(self) -> "Registry[Any]":
+    def _registry(self) -> Any:
         empty: Registry[Any] = Registry()
         return empty.with_resource(ROOT, DRAFT4.create_resource(self._document))
 

@@ -35,6 +35,8 @@ def _apply(document: Any, operation: dict[str, Any]) -> None:
     value = operation.get("value")
     match kind:
         case "test":
+            if parent is _MISSING:
+                raise _does_not_apply(kind, path)
             if _get(parent, key) != value and not (value is None and _get(parent, key) is _MISSING):
                 raise unknown(f"error applying patch: testing value {path} failed: test failed")
         case "add":
