@@ -10,6 +10,7 @@ from reconciler.clients.argocd import ArgoSession, translator
 from reconciler.clients.endpoint import Endpoint
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting, ProjectShape
 from reconciler.domain.ownership import Marker
+from reconciler.resilience.breaker import Breaker, Rules
 
 GIT = "https://git.example/shop/deploy.git"
 DIGEST = "sha256:" + "a" * 64
@@ -35,7 +36,8 @@ async def connected(url: str, *, is_by_password: bool = False) -> AsyncIterator[
     login = Endpoint("argocd", url, translate=translator())
     by_password = ArgoSession(asks=login, username="admin", password="argocd-password")
     session = by_password if is_by_password else ArgoSession(token="argocd-token")
-    endpoint = Endpoint("argocd", url, authorization=session, translate=translator())
+    steady = Breaker("argocd", rules=Rules(failures=1000, calls=1000))  # the weather is the test's, not the breaker's
+    endpoint = Endpoint("argocd", url, authorization=session, translate=translator(), breaker=steady)
     try:
         yield Client(endpoint, session=session, ui_url="https://argocd.example")
     finally:

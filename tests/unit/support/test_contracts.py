@@ -1,8 +1,10 @@
 """The contract checker finds what a description does not allow, in Swagger 2 and in OpenAPI 3 alike."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from support.contracts import Contract, Deviation, Exchange
+from support.contracts import LEDGERS, Contract, Deviation, Exchange
 
 SYNC = "POST /api/v1/applications/{name}/sync"
 DESCRIPTIONS = (
@@ -12,6 +14,13 @@ DESCRIPTIONS = (
     "godaddy-domains.openapi.json",
     "jenkins.openapi.yaml",
 )
+
+
+@pytest.fixture(autouse=True)
+def no_trace_in_the_summary() -> Iterator[None]:
+    before = list(LEDGERS)
+    yield
+    LEDGERS[:] = before
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from datetime import timedelta
 from reconciler.clients.argocd.errors import SYSTEM
 from reconciler.clients.asks import Asks
 from reconciler.domain.clock import Clock, SystemClock
-from reconciler.domain.errors import Refused
+from reconciler.domain.errors import Refused, Unavailable
 
 _COOLDOWN = timedelta(minutes=5)
 
@@ -73,7 +73,11 @@ class ArgoSession:
         except Refused as refused:
             self._refusal = (self._clock.monotonic(), refused)
             raise
-        self._token = str(reply.json().get("token", ""))
+        shown = reply.json()
+        token = str(shown.get("token", "")) if isinstance(shown, Mapping) else ""
+        if not token:
+            raise Unavailable("argocd answered a login without a token", system=SYSTEM)
+        self._token = token
         self._refusal = None
         self.generation += 1
 

@@ -12,6 +12,7 @@ from reconciler.sandbox.argocd.applications import ApplicationCalls
 from reconciler.sandbox.argocd.controller import Controller, Pace
 from reconciler.sandbox.argocd.errors import denied
 from reconciler.sandbox.argocd.gateway import Accounts, Handler, answer, body_of, guarded
+from reconciler.sandbox.argocd.jsonpatch import merge
 from reconciler.sandbox.argocd.projects import Projects
 from reconciler.sandbox.argocd.repositories import Repositories
 from reconciler.sandbox.argocd.store import Applications, SyncRun, Tree
@@ -83,7 +84,7 @@ class ArgoCD(Simulator):
 
     @property
     def applications(self) -> dict[str, Tree]:
-        """Return all applications by name."""
+        """Return all applications by name, to read; change them with `edit`."""
         return self.store.trees
 
     @property
@@ -185,8 +186,7 @@ class ArgoCD(Simulator):
     def edit(self, application: str, change: Tree) -> None:
         """Merge into an application as somebody with kubectl does, and let the controller notice."""
         tree = self.store.trees[application]
-        tree["metadata"].update(change.get("metadata", {}))
-        tree["spec"].update(change.get("spec", {}))
+        tree.update(merge(tree, change))
         self.store.touch(application)
         self.controller.spec_changed(application)
 
