@@ -1,0 +1,88 @@
+"""What a change of a resource's status is worth telling to people who run `kubectl describe`. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.domain.keys import Body
+from reconciler.domain.resources import Phase, StepState
+
+_UNHAPPY = frozenset({Phase.FAILED, Phase.ROLLED_BACK})
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing to tell; `reason` is CamelCase."""
+
+    reason: str
+    message: str
+    is_warning: bool = False
+
+
+def happenings(before: Body | None, after: Body) -> list[Happening]:
+    """Return what happened between two stored bodies of a resource: nothing, where nothing changed.
+
+    Without a body before, only what a status says is told: after a restart nothing is told twice.
+    """
+    if before is None:
+        return []
+    old, new = before.get("status") or {}, after.get("status") or {}
+    return [*_of_phase(old, new), *_of_steps(old, new), *_of_readiness(old, new)]
+
+
+def _of_phase(old: Part, new: Part) -> Iterator[Happening]:
+    phase = new.get("phase")
+    if phase and phase != old.get("phase"):
+        text = ": ".join(word for word in (new.get("reason"), new.get("message")) if word)
+        yield Happening(phase, text or f"is {phase}", is_warning=phase in _UNHAPPY)
+
+
+def _of_steps(old: Part, new: Part) -> Iterator[Happening]:
+    """Tell of steps that failed or wait for a person, each, and of those that are done, together by their name."""
+    known = {_place(step): step for step in _steps(old)}
+    done: dict[str, list[str]] = {}
+    for step in _steps(new):
+        former = known.get(_place(step), {})
+        if step.get("state") == StepState.DONE and former.get("state") != StepState.DONE:
+            done.setdefault(step["name"], []).append(step.get("component", ""))
+        elif step.get("state") == StepState.FAILED and former.get("state") != StepState.FAILED:
+            text = f"{_place(step)}: {step.get('message', '')}"
+            yield Happening(step.get("reason") or "StepFailed", text, is_warning=True)
+        elif step.get("remedy") and step["remedy"] != former.get("remedy"):
+            waiting = f"{_place(step)}: waiting for {step.get('waitingFor', '')}; {step['remedy']}"
+            yield Happening(step.get("reason") or "ActionRequired", waiting, is_warning=True)
+    for name, components in done.items():
+        of = ", ".join(component for component in components if component)
+        yield Happening(f"{_camel(name)}Done", f"{name} of {of} is done" if of else f"{name} is done")
+
+
+def _of_readiness(old: Part, new: Part) -> Iterator[Happening]:
+    """Tell of kinds without phases when they become ready, or stop being so."""
+    if "phase" in new:
+        return
+    before, now = _condition(old, "Ready"), _condition(new, "Ready")
+    if now.get("status") == "True" and before.get("status") != "True":
+        yield Happening("Ready", now.get("message") or "is ready")
+    stalled = _condition(new, "Stalled")
+    was_stalled = _condition(old, "Stalled")
+    if stalled.get("status") == "True" and stalled.get("reason") != was_stalled.get("reason") and not _steps(new):
+        yield Happening(stalled.get("reason", "Stalled"), stalled.get("message", ""), is_warning=True)
+
+
+def _steps(status: Part) -> list[Part]:
+    found: list[Part] = status.get("stages") or status.get("steps") or []
+    return found
+
+
+def _place(step: Part) -> str:
+    component = step.get("component")
+    return f"{step['name']} of {component}" if component else str(step["name"])
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.replace("/", "-").split("-"))
+
+
+def _condition(status: Part, name: str) -> Part:
+    return next((one for one in status.get("conditions") or () if one["type"] == name), {})
