@@ -275,7 +275,7 @@ class Writer:
             cause = Cause("metadata.deletionTimestamp", INVALID, rule)
             raise errors.invalid(resource.kind, resource.group, old["name"], [cause])
         metadata = {key: value for key, value in given.items() if key not in _SERVER_FIELDS and value not in ({}, [])}
-        metadata.update({key: old[key] for key in _SERVER_FIELDS if key in old})
+        metadata.update({key: old[key] for key in _SERVER_FIELDS if key in old and key != "managedFields"})
         fields = given.get("managedFields")
         if fields is None:
             fields = old.get("managedFields")
