@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import generated
+from reconciler.cli import generated, reference
 from reconciler.cli.resource_pages import page
 from reconciler.domain.resources import KINDS
 
@@ -36,3 +36,25 @@ def resources(check: bool, write: bool, folder: Path) -> None:  # noqa: FBT001 -
         generated.write(files)
     else:
         click.echo("\n".join(files.values()), nl=False)
+
+
+docs.add_command(reference.settings)
+docs.add_command(reference.metrics)
+
+
+def every_page() -> dict[Path, str]:
+    """Return all generated pages, by their files."""
+    tables = {reference.FOLDER / f"{name}.md": make() for name, make in reference.PAGES.items()}
+    return tables | resource_pages(PAGES)
+
+
+@docs.command("check")
+def check() -> None:
+    """Exit with 1 when any committed page is stale."""
+    generated.check(every_page(), "reconciler docs write")
+
+
+@docs.command("write")
+def write() -> None:
+    """Write all pages."""
+    generated.write(every_page())

@@ -316,7 +316,6 @@ class Deadlines(Group):
     verify: Span = Field(10 * _MINUTE, description="For the stage verify.")
     deployment: Span = Field(2 * _HOUR, description="For the whole deployment, from taking the slot.")
     initialize: Span = Field(30 * _MINUTE, description="For a project to become Ready after `DevOpsInitialize`.")
-    deletion: Span = Field(30 * _MINUTE, description="For a deletion, then what is left becomes a leftover.")
 
 
 class Deployments(Group):
