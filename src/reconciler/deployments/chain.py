@@ -38,6 +38,8 @@ def open_now(steps: Mapping[StepKey, StageStatus]) -> Iterator[StepKey]:
         return
     images_ready = all(steps[key].state is StepState.DONE for key in steps if key[0] is StageName.IMAGE)
     for component in _components(steps):
+        if steps[StageName.BUILD, component].state is StepState.SKIPPED:
+            continue
         name = next((name for name in PER_COMPONENT if steps[name, component].state not in _PASSED), None)
         if name is None or steps[name, component].state.is_end:
             continue

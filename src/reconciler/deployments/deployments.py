@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from reconciler.deployments.chain import QUEUE, being_built, by_key, skipped, stages_of
-from reconciler.deployments.ending import Ending, ending_from_outside, ending_of, expires_at, running_of
+from reconciler.deployments.ending import (
+    Ending,
+    ending_from_outside,
+    ending_of,
+    ending_with,
+    ending_without_slot,
+    expires_at,
+    running_of,
+)
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, SceneReader, Undeclared
 from reconciler.deployments.stages.queue import queued
@@ -16,9 +24,10 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.errors import AlreadyExists, Conflict, NotFound
 from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER, environment_name, record_name
-from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase
+from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase, StepState
 from reconciler.domain.resources.common import api_object
 from reconciler.domain.slot import given_back, holds, made_current
+from reconciler.domain.wanted import owner_reference
 from reconciler.engine.engine import Engine
 from reconciler.engine.folding import fold
 from reconciler.engine.invalid import tell_invalid
@@ -56,8 +65,7 @@ class Deployments:
             return await self._after_the_end(record)
         if record.name != record_name(record.operation_id):
             message = f"the record of operation {record.operation_id} must be named {record_name(record.operation_id)}"
-            await self._end_without_scene(record, Ending(Phase.FAILED, "InvalidSpec", message))
-            return None
+            return await self._end_without_scene(record, Ending(Phase.FAILED, "InvalidSpec", message))
         if not record.is_deleting:
             record = DeploymentRecord(await self.store.ensure_finalizer(record.body))
         return await self._go_on(record)
@@ -66,8 +74,7 @@ class Deployments:
         try:
             scene = self.scenes.read(record, self.clock.now())
         except Undeclared as undeclared:
-            await self._make_preview(record, undeclared.project)
-            scene = Waiting("its preview environment to be made", reason="EnvironmentNotFound")
+            scene = await self._without_environment(record, undeclared.project)
         if not isinstance(scene, Scene):
             return await self._without_scene(record, scene)
         if not any(stage.component for stage in record.status.stages):
@@ -75,6 +82,14 @@ class Deployments:
             stages = [*(record.status.stages or [queue]), *rest]
             record.status = record.status.model_copy(update={"stages": stages})
         return await self._carry_out(scene)
+
+    async def _without_environment(self, record: DeploymentRecord, project: DevOpsProject) -> Waiting | Failed:
+        """Make the environment of a preview, for a record that wants one and did not have one before."""
+        if record.status.slot_taken_at is not None:
+            return Failed("EnvironmentRemoved", f"environment {record.spec.environment} was removed")
+        if not (record.is_deleting or record.spec.cancel):
+            await self._make_preview(record, project)
+        return Waiting("its preview environment to be made", reason="EnvironmentNotFound")
 
     async def _carry_out(self, scene: Scene) -> datetime | None:
         work = DeploymentWork(
@@ -85,10 +100,12 @@ class Deployments:
             patience=self.patience,
             deadlines=self.deadlines,
         )
-        ending = self._ending_from_outside(scene)
+        ending = self._ending_from_outside(scene) or ending_of(scene, work.steps())
+        if ending is None and await self._has_lost_slot(scene, work):
+            ending = ending_without_slot(scene, work.steps())
         if ending is None:
             await self.engine.carry_out(work)
-            ending = ending_of(work.steps())
+            ending = ending_of(scene, work.steps())
         if ending is None:
             return work.record.status.next_look_at
         if being_built(work.steps()):
@@ -97,7 +114,14 @@ class Deployments:
             if being_built(work.steps()):
                 return work.record.status.next_look_at
         await self._conclude(work, ending)
-        return None
+        return await self._after_the_end(work.record)
+
+    async def _has_lost_slot(self, scene: Scene, work: DeploymentWork) -> bool:
+        """Tell whether the slot, taken before, is not ours any more; a cached environment is believed only if it is."""
+        if work.steps()[QUEUE].state is not StepState.DONE or holds(scene.environment, work.record):
+            return False
+        environment = await self._environment(work.record)
+        return environment is None or not holds(environment, work.record)
 
     def _ending_from_outside(self, scene: Scene) -> Ending | None:
         record, environment = scene.record, scene.environment.spec.name
@@ -117,7 +141,7 @@ class Deployments:
                 status = status.model_copy(update={"superseded_in_row": status.superseded_in_row + 1})
             await self.store.write_status(environment.body, status.dump())
         elif running and not _is_current(environment, work.record):
-            ending = Ending(Phase.FAILED, "SlotLost", "the environment was given to somebody else meanwhile")
+            ending = ending_without_slot(scene, steps)
         await work.end_as(ending.phase, skipped(steps), ending.reason, ending.message)
 
     async def _environment(self, record: DeploymentRecord) -> Environment | None:
@@ -130,11 +154,9 @@ class Deployments:
     async def _without_scene(self, record: DeploymentRecord, why: Waiting | Failed) -> datetime | None:
         """Say what is missing, or end when it cannot come."""
         if record.is_deleting or record.spec.cancel:
-            await self._end_without_scene(record, Ending(Phase.CANCELLED, "Cancelled", "nothing was begun"))
-            return None
+            return await self._end_without_scene(record, Ending(Phase.CANCELLED, "Cancelled", "nothing was begun"))
         if isinstance(why, Failed):
-            await self._end_without_scene(record, Ending(Phase.FAILED, why.reason, why.message))
-            return None
+            return await self._end_without_scene(record, ending_with(why.reason, why.message))
         now = self.clock.now()
         steps = by_key(record.status.stages or stages_of(record.spec.components))
         steps[QUEUE] = fold(steps[QUEUE], why, now, 0) if not steps[QUEUE].state.is_end else steps[QUEUE]
@@ -143,13 +165,13 @@ class Deployments:
         await self.store.write_status(record.body, rendered(record, steps, now))
         return why.until
 
-    async def _end_without_scene(self, record: DeploymentRecord, ending: Ending) -> None:
+    async def _end_without_scene(self, record: DeploymentRecord, ending: Ending) -> datetime | None:
         environment = await self._environment(record)
         if environment is not None and holds(environment, record):
             await self.store.write_status(environment.body, given_back(environment.status).dump())
         steps = skipped(by_key(record.status.stages or stages_of(record.spec.components)))
         status = rendered(record, steps, self.clock.now(), ending.phase, ending.reason, ending.message)
-        await self.store.write_status(record.body, status)
+        return await self._after_the_end(DeploymentRecord(await self.store.write_status(record.body, status)))
 
     async def _after_the_end(self, record: DeploymentRecord) -> datetime | None:
         """Let a deleted record go once its end is announced, or after five minutes without a broker."""
@@ -164,17 +186,14 @@ class Deployments:
     async def _make_preview(self, record: DeploymentRecord, project: DevOpsProject) -> None:
         assert project.spec.preview is not None  # noqa: S101 - Undeclared says so
         spec = project.spec.preview.dump() | {"projectRef": project.name, "name": record.spec.environment}
-        owner = {
-            "apiVersion": project.body["apiVersion"],
-            "kind": project.kind,
-            "name": project.name,
-            "uid": project.metadata.uid,
-            "controller": True,
-        }
-        name = environment_name(project.name, record.spec.environment)
-        labels = {"freeleaps.com/preview": "true"}
         body = api_object(
-            Environment, name, record.namespace, spec, labels=labels, ownerReferences=[owner], finalizers=[FINALIZER]
+            Environment,
+            environment_name(project.name, record.spec.environment),
+            record.namespace,
+            spec,
+            labels={"freeleaps.com/preview": "true", "freeleaps.com/project": project.name},
+            ownerReferences=[owner_reference(project)],
+            finalizers=[FINALIZER],
         )
         try:
             await self.store.create(body)

@@ -18,7 +18,11 @@ from reconciler.domain.resources import (
 )
 from reconciler.domain.slot import precedence
 
-_PHASE_OF_REASON = {"Superseded": Phase.SUPERSEDED, "EnvironmentRemoved": Phase.CANCELLED}
+_PHASE_OF_REASON = {
+    "Superseded": Phase.SUPERSEDED,
+    "EnvironmentRemoved": Phase.CANCELLED,
+    "Cancelled": Phase.CANCELLED,
+}
 Steps = Mapping[StepKey, StageStatus]
 
 
@@ -31,14 +35,19 @@ class Ending:
     message: str
 
 
-def ending_of(steps: Steps) -> Ending | None:
+def ending_of(scene: Scene, steps: Steps) -> Ending | None:
     """Return the end that the stages say, None while there is something to do."""
     if failed_of(steps) is not None:
-        reason, message = why_failed(steps)
-        return Ending(_PHASE_OF_REASON.get(reason, Phase.FAILED), reason, message)
+        return ending_with(*why_failed(steps))
     if any(step.state is StepState.SKIPPED for key, step in steps.items() if key[0] is StageName.BUILD):
-        return Ending(Phase.CANCELLED, "Cancelled", "its builds were stopped")
+        # Whoever wanted it stopped may have changed their mind meanwhile: a stopped build makes no image.
+        return ending_with(_gave_way(scene) or "Cancelled", "its builds were stopped")
     return Ending(Phase.SUCCEEDED, "Deployed", "") if is_complete(steps) else None
+
+
+def ending_with(reason: str, message: str) -> Ending:
+    """Return the end that a failure's reason means: not all of them are failures of the deployment."""
+    return Ending(_PHASE_OF_REASON.get(reason, Phase.FAILED), reason, message)
 
 
 def ending_from_outside(
@@ -73,11 +82,14 @@ def ending_from_outside(
     return Ending(Phase.SUPERSEDED, "Superseded", f"{newest.name} was asked for later")
 
 
-def ending_without_slot(scene: Scene) -> Ending:
-    """Return the end of a deployment whose slot is not its own any more: it gave way, and was killed before it said so."""
-    if scene.environment.spec.concurrency is Concurrency.SUPERSEDE and not scene.has_changed_environment:
-        return Ending(Phase.SUPERSEDED, "Superseded", "it gave way to a newer request")
-    return Ending(Phase.FAILED, "SlotLost", "the environment was given to somebody else meanwhile")
+def ending_without_slot(scene: Scene, steps: Steps) -> Ending:
+    """Return the end of a deployment that has lost its slot: most likely it gave way and was killed at that."""
+    reason = "" if has_changed_environment(steps) else _gave_way(scene)
+    return ending_with(reason or "SlotLost", "the environment was given to somebody else meanwhile")
+
+
+def _gave_way(scene: Scene) -> str:
+    return "Superseded" if scene.environment.spec.concurrency is Concurrency.SUPERSEDE else ""
 
 
 def running_of(scene: Scene, steps: Steps) -> dict[str, Running]:

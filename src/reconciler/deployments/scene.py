@@ -19,6 +19,7 @@ from reconciler.domain.resources import (
     StageName,
     StageStatus,
 )
+from reconciler.engine.invalid import R, readable
 from reconciler.engine.store import Store
 
 StepKey = tuple[StageName, str]
@@ -64,24 +65,32 @@ class SceneReader:
     def read(self, record: DeploymentRecord, now: datetime) -> "Scene | Waiting | Failed":
         """Return the scene, or what is missing in it. Raises Undeclared."""
         spec, namespace = record.spec, record.namespace
-        body = self.store.read(Key("DevOpsProject", namespace, spec.project_ref))
-        if body is None:
+        if self.store.read(Key("DevOpsProject", namespace, spec.project_ref)) is None:
             return self._without_project(record, now)
-        project = DevOpsProject(body)
-        wanted = spec.components or [component.name for component in project.spec.components]
+        project = self._read(DevOpsProject, namespace, spec.project_ref)
+        if project is None:
+            return _unreadable("DevOpsProject", spec.project_ref)
+        begun = list(dict.fromkeys(stage.component for stage in record.status.stages if stage.component))
+        wanted = begun or spec.components or [component.name for component in project.spec.components]
         components = tuple(component for name in wanted if (component := project.component(name)))
         if len(components) < len(wanted):
             known = {component.name for component in components}
             unknown = next(name for name in wanted if name not in known)
             return Failed("ComponentNotFound", f"project {project.name} has no component {unknown}")
         name = environment_name(project.name, spec.environment)
-        if (body := self.store.read(Key("Environment", namespace, name))) is None:
+        if self.store.read(Key("Environment", namespace, name)) is None:
             return _without_environment(record, project)
-        settings = self._settings(project, Environment(body))
+        environment = self._read(Environment, namespace, name)
+        if environment is None:
+            return _unreadable("Environment", name)
+        settings = self._settings(project, environment)
         if isinstance(settings, Waiting):
             return settings
         jenkins, argo, registry, zone = settings
-        return Scene(record, project, Environment(body), jenkins, argo, registry, zone, components, now)
+        return Scene(record, project, environment, jenkins, argo, registry, zone, components, now)
+
+    def _read(self, kind: type[R], namespace: str, name: str) -> R | None:
+        return readable(kind, self.store.read(Key(kind.kind, namespace, name)))
 
     def _without_project(self, record: DeploymentRecord, now: datetime) -> Waiting | Failed:
         what = f"DevOpsProject {record.spec.project_ref}"
@@ -94,24 +103,22 @@ class SceneReader:
         self, project: DevOpsProject, environment: Environment
     ) -> "tuple[JenkinsSettings, ArgoSettings, ContainerRegistry, DNSZone | None] | Waiting":
         spec, namespace = project.spec, project.namespace
-        keys = {
-            "JenkinsSettings": spec.jenkins_ref.name if spec.jenkins_ref else project.name,
-            "ArgoSettings": spec.argo_ref.name if spec.argo_ref else project.name,
-            "ContainerRegistry": spec.registry.ref.name if spec.registry.ref else project.name,
-        }
-        bodies = {kind: self.store.read(Key(kind, namespace, name)) for kind, name in keys.items()}
-        for kind, name in keys.items():
-            if bodies[kind] is None:
-                return Waiting(f"{kind} {name}", reason="SettingsNotFound", remedy=f"create {kind} {name}")
-        zone = self.zone_of(project, environment)
-        if isinstance(zone, Waiting):
-            return zone
-        return (
-            JenkinsSettings(bodies["JenkinsSettings"] or {}),
-            ArgoSettings(bodies["ArgoSettings"] or {}),
-            ContainerRegistry(bodies["ContainerRegistry"] or {}),
-            zone,
+        names = (
+            (JenkinsSettings.kind, spec.jenkins_ref.name if spec.jenkins_ref else project.name),
+            (ArgoSettings.kind, spec.argo_ref.name if spec.argo_ref else project.name),
+            (ContainerRegistry.kind, spec.registry.ref.name if spec.registry.ref else project.name),
         )
+        for kind, name in names:
+            if self.store.read(Key(kind, namespace, name)) is None:
+                return Waiting(f"{kind} {name}", reason="SettingsNotFound", remedy=f"create {kind} {name}")
+        jenkins = self._read(JenkinsSettings, namespace, names[0][1])
+        argo = self._read(ArgoSettings, namespace, names[1][1])
+        registry = self._read(ContainerRegistry, namespace, names[2][1])
+        if jenkins is None or argo is None or registry is None:
+            which = (jenkins, argo, registry).index(None)
+            return _unreadable(*names[which])
+        zone = self.zone_of(project, environment)
+        return zone if isinstance(zone, Waiting) else (jenkins, argo, registry, zone)
 
     def zone_of(self, project: DevOpsProject, environment: Environment) -> DNSZone | Waiting | None:
         """Return the zone of the environment's domain: the one named, else the longest that holds the domain."""
@@ -119,16 +126,15 @@ class SceneReader:
         if domain is None:
             return None
         if named is not None:
-            body = self.store.read(Key("DNSZone", project.namespace, named.name))
-            if body is None:
-                return Waiting(f"DNSZone {named.name}", reason="SettingsNotFound", remedy=f"create it for {domain}")
-            return DNSZone(body)
+            zone = self._read(DNSZone, project.namespace, named.name)
+            remedy = f"create it for {domain}, with a valid spec"
+            return zone or Waiting(f"DNSZone {named.name}", reason="SettingsNotFound", remedy=remedy)
         return max(self._zones_of(project.namespace, domain), key=lambda zone: len(zone.spec.domain), default=None)
 
     def _zones_of(self, namespace: str, domain: str) -> Iterator[DNSZone]:
         for body in self.store.list_("DNSZone", namespace):
-            zone = DNSZone(body)
-            if domain == zone.spec.domain or domain.endswith(f".{zone.spec.domain}"):
+            zone = readable(DNSZone, body)
+            if zone is not None and f".{domain}".endswith(f".{zone.spec.domain}"):
                 yield zone
 
 
@@ -141,3 +147,7 @@ def _without_environment(record: DeploymentRecord, project: DevOpsProject) -> Wa
     return Failed(
         "EnvironmentNotFound", f"project {project.name} declares no environment {name} and has no preview template"
     )
+
+
+def _unreadable(kind: str, name: str) -> Waiting:
+    return Waiting(f"a valid spec of {kind} {name}", reason="InvalidSpec", remedy="correct what its conditions name")

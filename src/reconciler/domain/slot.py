@@ -38,14 +38,12 @@ def holds(environment: Environment, record: DeploymentRecord) -> bool:
 
 def is_overtaken(status: EnvironmentStatus, record: DeploymentRecord) -> bool:
     """Tell whether something asked for later is already current, for a component that the record would change."""
-    if record.spec.force or status.latest_requested_at is None:
+    if record.spec.force:
         return False
-    return precedence(record) < (status.latest_requested_at, status.latest_record or "")
-
-
-def first_of(records: Iterable[DeploymentRecord]) -> DeploymentRecord | None:
-    """Return the record that comes first."""
-    return min(records, key=precedence, default=None)
+    touched = record.spec.components or status.current
+    current = [status.current[name] for name in touched if name in status.current]
+    asked = precedence(record)
+    return any(one.requested_at is not None and asked < (one.requested_at, one.record or "") for one in current)
 
 
 def taken(
@@ -75,13 +73,15 @@ def made_current(
     status: EnvironmentStatus, record: DeploymentRecord, running: Mapping[str, Running], expires_at: datetime | None
 ) -> EnvironmentStatus:
     """Return the status with what a deployment brought as current and the slot given back."""
-    asked, name = precedence(record)
+    latest = precedence(record)
+    if status.latest_requested_at is not None:
+        latest = max(latest, (status.latest_requested_at, status.latest_record or ""))
     return given_back(status).model_copy(
         update={
             "current": {**status.current, **running},
             "inventory": [item.model_copy(update={"state": "Made"}) for item in status.inventory],
-            "latest_requested_at": asked,
-            "latest_record": name,
+            "latest_requested_at": latest[0],
+            "latest_record": latest[1],
             "expires_at": expires_at,
             "superseded_in_row": 0,
         }

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from reconciler.domain.errors import Invalid
+from reconciler.domain.keys import Body
 from reconciler.domain.names import application_name, host_name, image_repository
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting, ImageStrategy
 from reconciler.domain.outside.builds import JobPath
@@ -164,6 +165,17 @@ def inventory_of(
         if host and dns_target(project, environment):
             items.append(InventoryItem(system="dns", kind="Record", name=host, marker=marker.text()))
     return items
+
+
+def owner_reference(project: DevOpsProject) -> Body:
+    """Return the owner reference of what a project makes in Kubernetes."""
+    return {
+        "apiVersion": project.body["apiVersion"],
+        "kind": project.kind,
+        "name": project.name,
+        "uid": project.metadata.uid,
+        "controller": True,
+    }
 
 
 def marker_of(resource: Resource, owner: str) -> Marker:

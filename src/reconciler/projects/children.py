@@ -16,6 +16,7 @@ from reconciler.domain.resources import (
     Resource,
 )
 from reconciler.domain.resources.common import api_object
+from reconciler.domain.wanted import owner_reference
 
 _SEVERAL = 2
 CONFIRM_REMOVAL = "freeleaps.com/confirm-removal"
@@ -88,17 +89,6 @@ def desired(project: DevOpsProject, defaults: Defaults) -> list[Body]:
     return bodies
 
 
-def owner_of(project: DevOpsProject) -> Body:
-    """Return the owner reference of a project's child."""
-    return {
-        "apiVersion": project.body["apiVersion"],
-        "kind": project.kind,
-        "name": project.name,
-        "uid": project.metadata.uid,
-        "controller": True,
-    }
-
-
 def is_made_by(project: DevOpsProject, body: Body) -> bool:
     """Tell whether the project made the resource."""
     owners = body["metadata"].get("ownerReferences") or ()
@@ -132,7 +122,7 @@ def _child(project: DevOpsProject, kind: type[Resource], spec: dict[str, Any], n
         name or project.name,
         project.namespace,
         spec,
-        ownerReferences=[owner_of(project)],
+        ownerReferences=[owner_reference(project)],
         finalizers=[FINALIZER],
         labels={"freeleaps.com/project": project.name},
     )

@@ -10,6 +10,7 @@ from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, Phase
 from reconciler.domain.slot import holds, is_overtaken, precedence, taken
 from reconciler.domain.wanted import inventory_of, marker_of
+from reconciler.engine.invalid import readable
 from reconciler.engine.store import Store
 
 SUPERSEDED = "Superseded"
@@ -53,7 +54,7 @@ class Queue:
             return Failed(SUPERSEDED, f"{status.latest_record}, asked for later, is current")
         if environment.is_paused or record.is_paused:
             return Waiting("the annotation freeleaps.com/paused to go", reason="Paused", remedy="remove the annotation")
-        if status.hold and precedence(record)[0] <= status.hold.since:
+        if _is_on_hold(record, environment) and status.hold:
             remedy = "set the annotation freeleaps.com/release or send a newer request"
             return Waiting(f"{environment.name}, on hold after {status.hold.operation}", reason="OnHold", remedy=remedy)
         if status.holder is not None:
@@ -64,8 +65,8 @@ class Queue:
         if environment.spec.concurrency is Concurrency.REJECT:
             return Failed("EnvironmentBusy", f"{holder} is being deployed and concurrency is Reject")
         if environment.spec.concurrency is Concurrency.SUPERSEDE:
-            body = self.store.read(Key("DeploymentRecord", record.namespace, holder))
-            if body is not None and precedence(record) < precedence(DeploymentRecord(body)):
+            running = readable(DeploymentRecord, self.store.read(Key("DeploymentRecord", record.namespace, holder)))
+            if running is not None and not record.spec.force and precedence(record) < precedence(running):
                 return Failed(SUPERSEDED, f"{holder} was asked for later")
         return self._wait(f"{holder} to end")
 
@@ -73,7 +74,7 @@ class Queue:
         others = [
             other
             for other in queued(self.store, record.namespace, record.spec.project_ref, environment.spec.name)
-            if other.name != record.name
+            if other.name != record.name and not other.is_paused and not _is_on_hold(other, environment)
         ]
         if environment.spec.concurrency is Concurrency.SUPERSEDE:
             newest = max(others, key=precedence, default=record)
@@ -97,8 +98,15 @@ class Queue:
         return {"epoch": str(status.epoch)}
 
 
+def _is_on_hold(record: DeploymentRecord, environment: Environment) -> bool:
+    """Tell whether a hold keeps the record back: only a request later than the hold lifts it."""
+    hold = environment.status.hold
+    return hold is not None and precedence(record)[0] <= hold.since
+
+
 def queued(store: Store, namespace: str, project: str, environment: str) -> list[DeploymentRecord]:
     """Return the records that wait in the queue of an environment."""
     bodies = store.list_("DeploymentRecord", namespace, project=project, environment=environment, active_only=True)
     waiting = (body for body in bodies if (body.get("status") or {}).get("phase") == Phase.QUEUED)
-    return [DeploymentRecord(body) for body in waiting if not body["metadata"].get("deletionTimestamp")]
+    records = (readable(DeploymentRecord, body) for body in waiting)
+    return [record for record in records if record is not None and not record.is_deleting and not record.spec.cancel]
