@@ -19,6 +19,7 @@ from reconciler.resilience.backoff import Backoff
 K = TypeVar("K", bound=Hashable)
 _log = logging.getLogger(__name__)
 _BUG = timedelta(seconds=60)
+_TICK = 0.001
 _UNTIL_BACK = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=10), floor=timedelta(milliseconds=500))
 
 
@@ -133,12 +134,15 @@ class Outbox(Generic[K]):
 
     async def _wait(self) -> None:
         next_due = self._next_due()
-        seconds = None if next_due is None else max(next_due, self._not_before) - self._clock.monotonic()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if next_due is None else self._seconds_until(next_due)):
                 await self._changed.wait()
         except TimeoutError:
             return
+
+    def _seconds_until(self, due: float) -> float:
+        # Never less than a tick: a timer may fire a hair early, and would be set again without end.
+        return max(max(due, self._not_before) - self._clock.monotonic(), _TICK)
 
     async def _deliver_all(self, wave: list[K]) -> None:
         self._underway.update(wave)
