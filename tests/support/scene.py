@@ -238,10 +238,10 @@ def key_of_record(body: Body) -> Key:
     return Key("DeploymentRecord", SPACE, body["metadata"]["name"])
 
 
-def project(components: tuple[str, ...] = ("api",), name: str = "shop", **spec: Any) -> Body:
+def project(components: tuple[str | Body, ...] = ("api",), name: str = "shop", **spec: Any) -> Body:
     plain = {
         "git": {"url": "https://git.example.com/acme/shop.git"},
-        "components": [{"name": component, "port": 8080} for component in components],
+        "components": [{"name": one, "port": 8080} if isinstance(one, str) else one for one in components],
     }
     return api_object(DevOpsProject, name, SPACE, {**plain, **spec}, finalizers=[FINALIZER])
 

@@ -36,8 +36,12 @@ def environment_name(project: str, environment: str) -> str:
 
 def application_name(project: str, environment: str, component: str) -> str:
     """Name the Argo CD Application; over 53 characters the first 44, `-` and 8 hex of the whole name's SHA-256."""
-    name = f"{project}--{environment}--{component}"
-    return name if len(name) <= _LONGEST_APPLICATION else f"{name[:44]}-{_hex(name, 8)}"
+    return shortened(f"{project}--{environment}--{component}", _LONGEST_APPLICATION)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text that is too long as its beginning, `-` and 8 hex of the whole text's SHA-256."""
+    return text if len(text) <= longest else f"{text[: longest - 9]}-{_hex(text, 8)}"
 
 
 def image_tag(revision: str, operation_id: str, attempt: int) -> str:

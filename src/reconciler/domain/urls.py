@@ -24,8 +24,7 @@ def _parts(url: str) -> tuple[str, str, tuple[str, ...]]:
     if "://" not in url and (scp := _SCP.fullmatch(url)):
         return "ssh", scp["host"].lower(), _segments(scp["path"])
     split = urlsplit(url)
-    host = (split.hostname or "").lower()
-    return split.scheme.lower(), f"{host}:{split.port}" if split.port else host, _segments(split.path)
+    return split.scheme.lower(), split.netloc.rpartition("@")[2].lower(), _segments(split.path)
 
 
 def _segments(path: str) -> tuple[str, ...]:

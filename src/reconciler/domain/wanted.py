@@ -1,7 +1,7 @@
 """What specs ask for outside: names, shapes and addresses, in one place. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from reconciler.domain.errors import Invalid
@@ -46,6 +46,16 @@ def filled(template: str, **words: str) -> str:
     return _WORD.sub(lambda found: words.get(found.group(1), found.group(0)), template)
 
 
+def words_of(project: DevOpsProject, environment: Environment, component: str, revision: str) -> dict[str, str]:
+    """Return what the template words stand for."""
+    return {
+        "project": project.name,
+        "environment": environment.spec.name,
+        "component": component,
+        "revision": revision,
+    }
+
+
 def job_path(project: str, jenkins: JenkinsSettings) -> JobPath:
     """Return where the project's job is."""
     return JobPath(jenkins.spec.folder, jenkins.spec.job or project)
@@ -78,7 +88,7 @@ def application_shape(
         Invalid: a template word that does not exist, or a strategy that the source does not allow.
     """
     source, policy, spec = argo.spec.source, argo.spec.sync_policy, environment.spec
-    words = {"project": project.name, "environment": spec.name, "component": component, "revision": revision}
+    words = words_of(project, environment, component, revision)
     repo_url = source.repo_url or project.spec.git.url
     follows_revision = argo.spec.image_strategy.type is ImageStrategy.REVISION
     if follows_revision and repo_url != project.spec.git.url:
@@ -91,7 +101,7 @@ def application_shape(
         repo_url=repo_url,
         target_revision=revision if follows_revision else filled(source.target_revision, **words),
         path="" if source.chart else filled(source.path, **words),
-        chart=source.chart or "",
+        chart=filled(source.chart, **words) if source.chart else "",
         cluster=spec.cluster,
         namespace=environment.target_namespace,
         auto_sync=policy.automated,
@@ -101,21 +111,20 @@ def application_shape(
     )
 
 
-def image_setting(argo: ArgoSettings, component: str, image: str, tag: str, digest: str, revision: str) -> ImageSetting:
-    """Return how a component's image is written on its application."""
+def image_setting(argo: ArgoSettings, words: Mapping[str, str], *, image: str, tag: str, digest: str) -> ImageSetting:
+    """Return how a component's image is written on its application. Raises Invalid, as `filled` does."""
     strategy = argo.spec.image_strategy
     match strategy.type:
         case ImageStrategy.HELM:
             helm = strategy.helm
-            exact = (
-                {helm.digest_parameter: digest} if helm.digest_parameter else {helm.tag_parameter: f"{tag}@{digest}"}
-            )
-            return ImageSetting(parameters={helm.repository_parameter: image, **exact})
+            repository = filled(helm.repository_parameter, **words)
+            if helm.digest_parameter:
+                return ImageSetting(parameters={repository: image, filled(helm.digest_parameter, **words): digest})
+            return ImageSetting(parameters={repository: image, filled(helm.tag_parameter, **words): f"{tag}@{digest}"})
         case ImageStrategy.KUSTOMIZE:
-            name = strategy.kustomize.name.replace("{component}", component)
-            return ImageSetting(kustomize_images=(f"{name}={image}@{digest}",))
+            return ImageSetting(kustomize_images=(f"{filled(strategy.kustomize.name, **words)}={image}@{digest}",))
         case ImageStrategy.REVISION:
-            return ImageSetting(target_revision=revision)
+            return ImageSetting(target_revision=words["revision"])
 
 
 def is_image_set(application: Application, wanted: ImageSetting) -> bool:

@@ -137,7 +137,7 @@ async def test_under_supersede_a_message_older_than_the_holder_is_superseded() -
 
 
 @pytest.mark.parametrize(("force", "phase"), [(False, "Superseded"), (True, "Succeeded")])
-async def test_a_late_message_does_not_take_an_environment_back_unless_forced(force: bool, phase: str) -> None:
+async def test_a_late_message_does_not_take_an_environment_back_unless_forced(*, force: bool, phase: str) -> None:
     world = World()
     world.clock.advance(600)
     newer = world.ask("op-2")

@@ -21,7 +21,7 @@ from reconciler.domain.outside.applications import (
 )
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, Component, Settled, StageName, StageStatus
-from reconciler.domain.wanted import application_shape, image_setting, is_image_set, marker_of
+from reconciler.domain.wanted import application_shape, image_setting, is_image_set, marker_of, words_of
 
 _LOOK_AGAIN = timedelta(minutes=5)
 _SOON = timedelta(seconds=5)
@@ -111,7 +111,13 @@ class SyncStage:
         revision = record.spec.revision
         return _Target(
             shape=application_shape(scene.project, environment, component.name, scene.argo, revision),
-            image=image_setting(scene.argo, component.name, facts["image"], facts["tag"], facts["digest"], revision),
+            image=image_setting(
+                scene.argo,
+                words_of(scene.project, environment, component.name, revision),
+                image=facts["image"],
+                tag=facts["tag"],
+                digest=facts["digest"],
+            ),
             digest=facts["digest"],
             epoch=f"{environment.metadata.uid}/{scene.fact(StageName.QUEUE, '', 'epoch')}",
             marker=marker_of(environment, self.owner),
@@ -122,8 +128,7 @@ class SyncStage:
 
     def _streamed(self, applications: Applications, target: _Target) -> Application | None:
         """Return the application as the stream shows it, once it shows our sync."""
-        claim = target.step.claim
-        if claim is None or claim.key != f"{target.identity}/sync" or claim.settled is not Settled.DONE:
+        if not _has_asked(target):
             return None
         seen = applications.latest(target.shape.project, target.shape.name)
         return seen if seen is not None and _is_ours(seen.operation, target) else None
@@ -146,7 +151,8 @@ class SyncStage:
 
     def _after_image(self, applications: Applications, target: _Target, application: Application) -> Answer:
         operation = application.operation
-        if operation is None and application.is_operation_requested:
+        is_picked_up = operation is not None and (_is_ours(operation, target) or _is_running(operation))
+        if application.is_operation_requested and not is_picked_up and (operation is None or _has_asked(target)):
             return Waiting("the sync to be picked up", target.now + _LOOK_AGAIN, reason="Syncing", system="argocd")
         if application.shape.auto_sync:
             return self._gate(applications, target, application, since=_set_at(target))
@@ -171,8 +177,9 @@ class SyncStage:
         reconciled = application.reconciled_at
         if since is not None and (reconciled is None or reconciled < since):
             return self._refresh_after_a_while(applications, target, since)
-        if not any(target.digest in image for image in application.images):
-            return Waiting("the image to run", target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
+        if not _runs(target, application):
+            what = "the image to run" if target.image.target_revision is None else "the revision to run"
+            return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
         if application.health is Health.DEGRADED:
             return self._degraded(target, application)
         if application.health is not Health.HEALTHY:
@@ -265,8 +272,21 @@ def _set_at(target: _Target) -> datetime | None:
     return datetime.fromisoformat(moment) if moment else None
 
 
+def _has_asked(target: _Target) -> bool:
+    """Tell whether the step's last act asked for our sync."""
+    claim = target.step.claim
+    return claim is not None and claim.key == f"{target.identity}/sync" and claim.settled is Settled.DONE
+
+
 def _is_ours(operation: Operation | None, target: _Target) -> bool:
     return operation is not None and operation.request_id == target.identity
+
+
+def _runs(target: _Target, application: Application) -> bool:
+    """Tell whether what we deploy is what runs: our digest, or our revision where that names the images."""
+    if target.image.target_revision is not None:
+        return application.revision == target.image.target_revision
+    return any(target.digest in image for image in application.images)
 
 
 def _is_running(operation: Operation | None) -> bool:
@@ -279,5 +299,4 @@ def _counts(operation: Operation | None, target: _Target, application: Applicati
         return operation is not None
     set_at = _set_at(target)
     began_after = set_at is not None and operation.started_at is not None and operation.started_at >= set_at
-    runs_it = any(target.digest in image for image in application.images)
-    return began_after and runs_it and operation.phase is OperationPhase.SUCCEEDED
+    return began_after and _runs(target, application) and operation.phase is OperationPhase.SUCCEEDED
