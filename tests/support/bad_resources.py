@@ -140,7 +140,11 @@ BAD_FIELDS = (
     ),
     BadField("an unknown image strategy", ArgoSettings, {"imageStrategy": {"type": "Sed"}}, "spec.imageStrategy.type"),
     BadField(
-        "OCI without endpoint", ContainerRegistry, {"provider": "OCI"}, "spec.endpoint", is_rule_of_the_whole=True
+        "an endpoint without credentials",
+        ContainerRegistry,
+        {"provider": "OCI", "endpoint": "https://registry.example.com"},
+        "spec.credentialsRef",
+        is_rule_of_the_whole=True,
     ),
     BadField("an unknown provider", ContainerRegistry, {"provider": "Quay"}, "spec.provider"),
     BadField("a login in the prefix", GitCredential, {"urlPrefix": "https://u:p@git.example.com/"}, "spec.urlPrefix"),
