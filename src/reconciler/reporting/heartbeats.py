@@ -6,7 +6,7 @@ away the newest state of each operation is kept and the other side goes on.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Protocol
@@ -80,9 +80,11 @@ class HeartbeatSender:
         exchange: str = "devops.heartbeat",
         interval: timedelta = INTERVAL,
         observer: HeartbeatObserver | None = None,
+        mask: Callable[[str], str] = str,
         random: Random | None = None,
     ) -> None:
-        """Make a sender; `run` does the work."""
+        """Make a sender; `run` does the work. `mask` hides secrets in what leaves."""
+        self._mask = mask
         self._publisher = publisher
         self._announcer = announcer
         self._clock = clock
@@ -183,7 +185,7 @@ class HeartbeatSender:
             await self._publisher.publish(
                 self._exchange,
                 beat.routing_key,
-                beat.encode(),
+                self._mask(beat.encode().decode()).encode(),
                 headers={TRACEPARENT_HEADER: beat.traceparent} if beat.traceparent else None,
                 message_id=beat.event_id,
                 timestamp=beat.timestamp,

@@ -346,6 +346,20 @@ async def test_nobody_has_to_listen() -> None:
     assert world.broker.mandatory == {False}
 
 
+async def test_secrets_are_masked_in_what_leaves() -> None:
+    broker = Broker()
+    sender = HeartbeatSender(broker, Marks(), clock=LoopClock(), mask=lambda text: text.replace("hunter2", "***"))
+    task = asyncio.get_running_loop().create_task(sender.run())
+    told = record(1)
+    told["status"]["message"] = "said hunter2"
+    sender.changed(told)
+    await asyncio.sleep(1)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert broker.beats[0]["message"] == "said ***"
+
+
 async def test_a_flush_waits_for_what_is_due_and_its_announcement() -> None:
     async with running() as world:
         world.broker.takes = world.marks.takes = 1
