@@ -1,6 +1,7 @@
 """Watches over time, the controllers behind them, and the faults that can be switched on."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -238,6 +239,30 @@ async def test_stopping_ends_open_watches_cleanly() -> None:
     ):
         await api.stop()
         assert await watch.content.read() == b""
+
+
+async def test_a_restart_keeps_what_was_stored() -> None:
+    api = KubeApi()
+    await api.start()
+    port = int(api.url.rpartition(":")[2])
+    async with aiohttp.ClientSession(api.url) as session:
+        await make(session, "a")
+        await api.stop()
+        with pytest.raises(aiohttp.ClientError):
+            await read(session, "b")
+        await api.start(port=port)
+        assert (await read(session, "a"))[0] == 200
+        await api.stop()
+
+
+async def test_bodies_have_a_limit(session: Session) -> None:
+    statuses = []
+    for size in (1_600_000, 3_200_000):
+        async with session.post(
+            MAPS, data=io.BytesIO(b"x" * size), headers={"Content-Type": "application/json"}
+        ) as answer:
+            statuses.append((answer.status, (await answer.json()).get("reason")))
+    assert statuses == [(500, None), (413, "RequestEntityTooLarge")]
 
 
 async def test_a_new_default_shows_at_once_and_is_stored_by_the_next_write(session: Session) -> None:

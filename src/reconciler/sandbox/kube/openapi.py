@@ -46,8 +46,10 @@ def index(registry: Registry) -> JSON:
 
 def document_hash(registry: Registry, path: str) -> str:
     """Return the hash of a document, upper-case hex."""
-    raw = orjson.dumps(document(registry, path), option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha512(raw).hexdigest().upper()
+    if path not in registry.documents:
+        raw = orjson.dumps(document(registry, path), option=orjson.OPT_SORT_KEYS)
+        registry.documents[path] = hashlib.sha512(raw).hexdigest().upper()
+    return registry.documents[path]
 
 
 def document(registry: Registry, path: str) -> JSON:

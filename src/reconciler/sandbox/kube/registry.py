@@ -12,7 +12,8 @@ class Registry:
         self._resources: dict[tuple[str, str], dict[str, Resource]] = {}
         self._kinds: dict[tuple[str, str], Resource] = {}
         self.builtin_groups: set[str] = set()
-        self.changes = 0
+        self.documents: dict[str, str] = {}
+        """Hashes of OpenAPI documents, by path, until the next change."""
 
     def add(self, resource: Resource) -> None:
         """Serve a resource, in place of the one of the same name."""
@@ -20,7 +21,7 @@ class Registry:
         self._kinds[resource.api_version, resource.kind] = resource
         if not resource.custom:
             self.builtin_groups.add(resource.group)
-        self.changes += 1
+        self.documents.clear()
 
     def remove(self, group: str, plural: str) -> list[Resource]:
         """Stop serving a custom resource in all its versions; return what was served."""
@@ -32,7 +33,7 @@ class Registry:
                 gone.append(resource)
                 if not resources:
                     del self._resources[own_group, version]
-        self.changes += 1
+        self.documents.clear()
         return gone
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:

@@ -13,7 +13,7 @@ from reconciler.domain.clock import Clock, SystemClock
 from reconciler.sandbox.kube.builtin import builtin_resources
 from reconciler.sandbox.kube.controllers import Controllers
 from reconciler.sandbox.kube.crd import crd_resource
-from reconciler.sandbox.kube.errors import ApiError
+from reconciler.sandbox.kube.errors import ApiError, internal
 from reconciler.sandbox.kube.faults import Faults
 from reconciler.sandbox.kube.negotiation import JSON_TYPE, encode
 from reconciler.sandbox.kube.reads import Reader
@@ -25,6 +25,7 @@ from reconciler.sandbox.kube.watch import Watches, abort
 from reconciler.sandbox.kube.writes import WriteOptions, Writer
 
 _MAX_BODY: Final = 3_145_728
+_MAX_STORED: Final = 1_572_864
 _FIRST_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _OPEN_PATHS: Final = frozenset({"/version", "/healthz", "/livez", "/readyz"})
 
@@ -112,6 +113,8 @@ class KubeApi:
         try:
             self._admit(request, parsed)
             raw = await _body(request)
+            if len(raw) > _MAX_STORED:
+                raise internal("etcdserver: request is too large")
             reply = await self._routes.answer(parsed, raw, self._headers())
         except ApiError as error:
             reply = _refusal(error)

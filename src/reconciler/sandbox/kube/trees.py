@@ -27,7 +27,13 @@ def _graft_dict(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     merged = {}
     for key, value in new.items():
         before = old.get(key, MISSING)
-        grafted = value if value is before else graft(value, before)
+        grafted = value
+        if value is not before and type(value) is type(before):
+            # Written out, not a call of graft: this is the busiest line of the server.
+            if isinstance(value, (dict, list)):
+                grafted = graft(value, before)
+            elif value == before:
+                grafted = before
         merged[key] = grafted
         same = same and grafted is before
     return old if same else merged
