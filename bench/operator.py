@@ -1,0 +1,71 @@
+"""`python -m bench.operator`: the operator alone in a process, with a look at where its CPU goes."""
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.app.operator import Operator
+from reconciler.cli.run import credentials_of
+from reconciler.domain.keys import Key
+from reconciler.settings import Settings, load
+from reconciler.telemetry.logs import set_up_logs
+
+from bench.children import say, serve
+from bench.sampling import Sampler
+
+_UNLIMITED = 1_000_000
+
+
+def settings_of(environ: Mapping[str, str]) -> Settings:
+    """Read the settings; the provider's limit for DNS is lifted, because hundreds of first records are made here."""
+    settings = load(environ)
+    return settings.model_copy(
+        update={"godaddy": settings.godaddy.model_copy(update={"requests_per_minute": _UNLIMITED})}
+    )
+
+
+async def _main(profile: Path | None, *, sampling: bool) -> None:
+    settings = settings_of(os.environ)
+    operator, sampler = Operator(settings, credentials_of(settings)), Sampler()
+    set_up_logs(operator.secrets, level="error", format_="json")
+    profiler = cProfile.Profile() if profile else None
+
+    async def answer(command: str, asked: Mapping[str, Any]) -> Any:
+        match command:
+            case "samples":
+                return sampler.take()
+            case "record":
+                return operator.cache.read(Key("DeploymentRecord", asked["namespace"], asked["name"]))
+            case "collect":
+                return gc.collect()
+            case "profile" if profiler and profile:
+                profiler.enable() if asked["on"] else profiler.disable()
+                return profiler.dump_stats(profile)
+            case _:
+                raise ValueError(command)
+
+    running = asyncio.create_task(operator.run())
+    ready = asyncio.create_task(operator.ready.wait())
+    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():
+        await operator.shell.watching()
+        await operator.rabbitmq.connected()
+        if sampling:
+            sampler.start()
+        say({"web": operator.web.url})
+        await serve(answer)
+        operator.stop()
+    await running
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--profile", type=Path)
+    parser.add_argument("--sampling", action="store_true")
+    options = parser.parse_args()
+    asyncio.run(_main(options.profile, sampling=options.sampling))
