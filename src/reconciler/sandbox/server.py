@@ -59,6 +59,12 @@ class Simulator:
             await self._runner.cleanup()
             self._runner = None
 
+    def _too_many(self) -> web.Response:
+        answer = self.limited()
+        if (seconds := self.faults.retry_after) is not None:
+            answer.headers["Retry-After"] = str(seconds)
+        return answer
+
     @web.middleware
     async def _under_weather(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         route = request.match_info.route.resource
@@ -72,7 +78,7 @@ class Simulator:
             case Strike.UNAVAILABLE:
                 return self.unavailable()
             case Strike.LIMIT:
-                return self.limited()
+                return self._too_many()
             case Strike.LOSE_ANSWER:
                 await handler(request)
                 return _cut(request)

@@ -46,6 +46,8 @@ class Faults:
     weather: Weather = Weather.CALM
     latency: float = 0.0
     """Seconds before each answer; `slow` weather adds up to a second."""
+    retry_after: int | None = None
+    """Seconds that a 429 of the weather asks for; None: as the real system words it."""
     seed: int = 0
     planned: list[Planned] = field(default_factory=list)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.clock import Clock, SystemClock
@@ -27,24 +27,33 @@ ORGANISATION = "acme"
 _SERVED_WITHIN = 10.0
 _JENKINS_TOKEN = "sandbox-jenkins-token"
 _ARGO_TOKEN = "sandbox-argocd-token"
+_AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 class World:
-    """All simulated systems. Nothing below the sandbox knows that they are not the real ones.
+    """All simulated systems. Nothing below the sandbox knows that they are not the real ones."""
 
-    Attributes:
-        weather: over all HTTP systems; each has faults of its own as well.
-    """
-
-    def __init__(self, *, clock: Clock | None = None, seed: int = 0, pace: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        seed: int = 0,
+        pace: float = 0.0,
+        kubeconfig: Path | None = None,
+        rabbitmq: str = "",
+    ) -> None:
         """Make the systems.
 
         Args:
             clock: time, for all of them.
             seed: of everything random.
             pace: 0 is instant; 1 is what a person can follow (builds of some seconds).
+            kubeconfig: of a real API server; then the simulated one is not started.
+            rabbitmq: the URL of a real broker; then the simulated one is not started.
         """
         clock = clock or SystemClock()
+        self._given_kubeconfig = kubeconfig
+        self._given_rabbitmq = rabbitmq
         self.kube = KubeApi(clock=clock)
         self.broker = Broker(clock=clock)
         self.dockerhub = DockerHub(clock=clock, seed=seed, namespace=ORGANISATION, username=ORGANISATION)
@@ -66,14 +75,21 @@ class World:
             reconcile_seconds=0.3 * pace,
         )
         self.godaddy = GoDaddy(clock=clock, seed=seed, domains=(DOMAIN,))
-        self._parts = (self.kube, self.broker, self.dockerhub, self.jenkins, self.argocd, self.godaddy)
+        self._http = {"jenkins": self.jenkins, "argocd": self.argocd, "registry": self.dockerhub, "dns": self.godaddy}
+        self._parts = (
+            *(() if kubeconfig else (self.kube,)),
+            *(() if rabbitmq else (self.broker,)),
+            *self._http.values(),
+        )
         self._folder = tempfile.TemporaryDirectory(prefix="reconciler-sandbox-")
 
-    async def start(self) -> None:
-        """Start everything and apply the CRDs."""
-        for part in self._parts:
-            await part.start()
-        await install(Credentials.from_kubeconfig(self._write_kubeconfig()))
+    async def start(self, port_base: int = 0) -> None:
+        """Start everything and apply namespace and CRDs; with a port base, on the ports that follow it."""
+        for number, part in enumerate(self._parts):
+            await part.start(port=port_base + number if port_base else 0)
+        if self._given_kubeconfig is None:
+            self._write_kubeconfig()
+        await install(Credentials.from_kubeconfig(Path(self.kubeconfig)))
 
     async def stop(self) -> None:
         """Stop everything."""
@@ -81,24 +97,31 @@ class World:
             await part.stop()
         self._folder.cleanup()
 
-    def _write_kubeconfig(self) -> Path:
+    def _write_kubeconfig(self) -> None:
         path = Path(self.kubeconfig)
         path.write_text(self.kube.kubeconfig(), encoding="utf-8")
         path.chmod(0o600)
-        return path
 
     @property
     def kubeconfig(self) -> str:
-        """The path of a kubeconfig for the simulated API server."""
-        return str(Path(self._folder.name) / "kubeconfig")
+        """The path of a kubeconfig for the API server, simulated or real."""
+        return str(self._given_kubeconfig or Path(self._folder.name) / "kubeconfig")
+
+    @property
+    def rabbitmq(self) -> str:
+        """The URL of the broker, simulated or real, credentials included."""
+        return self._given_rabbitmq or self.broker.url
+
+    @property
+    def has_own_broker(self) -> bool:
+        """Whether the broker is the simulated one."""
+        return not self._given_rabbitmq
 
     def environ(self) -> dict[str, str]:
         """Return the variables that make an operator work in this world."""
-        broker = urlsplit(self.broker.url)
         return {
             "KUBECONFIG": self.kubeconfig,
-            "RABBITMQ_HOST": str(broker.hostname),
-            "RABBITMQ_PORT": str(broker.port),
+            **_broker_variables(self.rabbitmq),
             "JENKINS_ENDPOINT": self.jenkins.url,
             "JENKINS_USERNAME": "reconciler",
             "JENKINS_TOKEN": _JENKINS_TOKEN,
@@ -115,19 +138,39 @@ class World:
             "GODADDY_KEY": self.godaddy.key,
             "GODADDY_SECRET": self.godaddy.secret,
             "GODADDY_STARTS_FULL": "false",
+            # An outage here lasts seconds, not minutes.
+            "RECONCILER_BREAKER_OPEN": "2s",
             "RECONCILER_HTTP_PORT": "0",
         }
 
     def set_weather(self, weather: Weather, *systems: str) -> None:
-        """Change the weather over the named systems (`jenkins`, `argocd`, `registry`, `dns`), or over all."""
-        by_name = {"jenkins": self.jenkins, "argocd": self.argocd, "registry": self.dockerhub, "dns": self.godaddy}
-        for name in systems or by_name:
-            by_name[name].faults.weather = weather
+        """Change the weather over the named systems (`jenkins`, `argocd`, `registry`, `dns`), or over all.
+
+        A 429 of the weather asks for one second: the real systems ask for half a minute, and nobody would wait for it.
+        """
+        for name in systems or self._http:
+            faults = self._http[name].faults
+            faults.weather, faults.retry_after = weather, 1
+        if weather is Weather.DOWN and (not systems or "argocd" in systems):
+            self.argocd.stream.cut_all()
 
     def _push(self, parameters: Mapping[str, str]) -> None:
         image, tag = parameters.get("IMAGE", ""), parameters.get("IMAGE_TAG", "")
         if image and tag:
             self.dockerhub.push(image.removeprefix("docker.io/"), tag)
+
+
+def _broker_variables(url: str) -> dict[str, str]:
+    broker = urlsplit(url)
+    vhost = unquote(broker.path.removeprefix("/")) or "/"
+    return {
+        "RABBITMQ_HOST": broker.hostname or "localhost",
+        "RABBITMQ_PORT": str(broker.port or _AMQP_PORTS.get(broker.scheme, _AMQP_PORTS["amqp"])),
+        "RABBITMQ_USERNAME": unquote(broker.username or "guest"),
+        "RABBITMQ_PASSWORD": unquote(broker.password or "guest"),
+        "RABBITMQ_VHOST": vhost,
+        "RABBITMQ_TLS": str(broker.scheme == "amqps").lower(),
+    }
 
 
 async def install(credentials: Credentials) -> None:
