@@ -34,6 +34,10 @@ class Store(Protocol):
         """Return the API server's time, by which lifetimes are kept."""
         ...
 
+    async def ask_now(self) -> datetime:
+        """Return the API server's time, asked now: before something is removed because its time has come."""
+        ...
+
     async def write_status(self, body: Body, status: dict[str, Any]) -> Body:
         """Write the status guarded by the body's version, if it differs. Raises Conflict; returns what is stored."""
         ...

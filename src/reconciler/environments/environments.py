@@ -24,7 +24,7 @@ from reconciler.domain.resources.environment import Holder
 from reconciler.domain.slot import given_back
 from reconciler.domain.wanted import address_of
 from reconciler.engine.engine import Engine
-from reconciler.engine.invalid import tell_invalid
+from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.environments.removal import Removal, RemovalWork, Systems
@@ -58,14 +58,14 @@ class Environments:
             return await self._remove(environment)
         environment = Environment(await self.store.ensure_finalizer(body))
         environment = await self._free_the_slot(environment)
-        if self._is_expired(environment):
+        if await self._is_expired(environment):
             return await self._expire(environment)
         return await self._tell(environment)
 
     async def _free_the_slot(self, environment: Environment) -> Environment:
         """Take the slot back from a record that has ended or is gone: a kill may have come between the two writes."""
         holder = environment.status.holder
-        if holder is None or holder.uid == environment.metadata.uid:
+        if holder is None or _is_held_by_itself(environment):
             return environment
         if not await self._has_ended(environment, holder):
             return environment
@@ -83,11 +83,14 @@ class Environments:
         is_same = body["metadata"]["uid"] == holder.uid
         return not is_same or Phase((body.get("status") or {}).get("phase", Phase.PENDING)).is_end
 
-    def _is_expired(self, environment: Environment) -> bool:
-        status = environment.status
-        if status.expires_at is None or environment.spec.pinned or environment.is_paused:
+    async def _is_expired(self, environment: Environment) -> bool:
+        """Tell whether its time has come by the API server's clock; an expiry that has begun is brought to its end."""
+        expires_at = _expiry_of(environment)
+        if _is_held_by_itself(environment):
+            return not environment.is_paused
+        if expires_at is None or self.store.server_now() < expires_at:
             return False
-        return self.store.server_now() >= status.expires_at
+        return await self.store.ask_now() >= expires_at
 
     async def _tell(self, environment: Environment) -> datetime | None:
         old, now, generation = environment.status, self.clock.now(), environment.metadata.generation
@@ -109,7 +112,7 @@ class Environments:
             }
         )
         await self.store.write_status(environment.body, status.dump())
-        return status.expires_at or None
+        return _expiry_of(environment)
 
     def _addresses(self, environment: Environment) -> list[str]:
         project = self._project(environment)
@@ -120,19 +123,15 @@ class Environments:
         return [address for address in known if address]
 
     def _project(self, environment: Environment) -> DevOpsProject | None:
-        body = self.store.read(Key(DevOpsProject.kind, environment.namespace, environment.spec.project_ref))
-        try:
-            return DevOpsProject(body) if body else None
-        except ValidationError:
-            # Its own look says what is wrong with it; to us it is not there yet.
-            return None
+        key = Key(DevOpsProject.kind, environment.namespace, environment.spec.project_ref)
+        return readable(DevOpsProject, self.store.read(key))
 
     async def _expire(self, environment: Environment) -> datetime | None:
         """Remove what runs; a preview goes altogether, a declared environment stays as Expired."""
         next_look = await self._clear(environment, EnvironmentPhase.EXPIRING)
         if next_look is not None:
             return next_look
-        if (environment.metadata.labels).get("freeleaps.com/preview") == "true":
+        if environment.metadata.labels.get("freeleaps.com/preview") == "true":
             await self.store.delete(environment.body)
             return None
         gone: dict[str, Any] = {
@@ -163,7 +162,9 @@ class Environments:
         """Take the slot and remove the inventory; None when nothing is left."""
         now = self.clock.now()
         holder = environment.status.holder
-        if holder is not None and holder.uid != environment.metadata.uid:
+        if holder is not None and not _is_held_by_itself(environment):
+            text = f"waits for {holder.record} to end"
+            await self.store.write_status(environment.body, _on_its_way(environment, phase, text, now).dump())
             return now + _RESYNC
         if holder is None:
             status = _held_by_itself(environment, phase, now)
@@ -175,8 +176,25 @@ class Environments:
         return None if work.is_complete() else work.next_look() or now + _RESYNC
 
 
+def _expiry_of(environment: Environment) -> datetime | None:
+    """Return when the environment ends; None while it does not."""
+    return None if environment.spec.pinned or environment.is_paused else environment.status.expires_at
+
+
+def _is_held_by_itself(environment: Environment) -> bool:
+    """Tell whether the environment holds its own slot, to be removed."""
+    holder = environment.status.holder
+    return holder is not None and holder.uid == environment.metadata.uid
+
+
+def _on_its_way(environment: Environment, phase: EnvironmentPhase, text: str, now: datetime) -> EnvironmentStatus:
+    generation = environment.metadata.generation
+    conditions = kstatus(environment.status.conditions, "Reconciling", phase.value, text, generation, now)
+    return environment.status.model_copy(update={"conditions": conditions, "observed_generation": generation})
+
+
 def _held_by_itself(environment: Environment, phase: EnvironmentPhase, now: datetime) -> EnvironmentStatus:
-    status = environment.status
+    status = _on_its_way(environment, phase, "", now)
     epoch = status.epoch + 1
     holder = Holder(record=environment.name, uid=environment.metadata.uid, epoch=epoch, since=now)
     return status.model_copy(update={"holder": holder, "epoch": epoch, "phase": phase})

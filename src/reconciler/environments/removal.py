@@ -7,12 +7,14 @@ from typing import Protocol, Self
 
 from reconciler.domain.answers import Answer, Done, Facts, Nudge, Waiting
 from reconciler.domain.clock import Clock
+from reconciler.domain.conditions import kstatus, reachability
 from reconciler.domain.errors import Conflict
 from reconciler.domain.keys import Key
+from reconciler.domain.names import shortened
 from reconciler.domain.outside.applications import Application
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
-from reconciler.domain.records import Change, plan
+from reconciler.domain.records import Change, Policy, plan
 from reconciler.domain.resources import (
     ArgoSettings,
     DevOpsProject,
@@ -20,10 +22,13 @@ from reconciler.domain.resources import (
     Environment,
     EnvironmentStatus,
     InventoryItem,
+    Settled,
     SetupStep,
     StepState,
 )
+from reconciler.domain.resources.step import LONGEST_STEP_NAME
 from reconciler.domain.wanted import argo_project, marker_of
+from reconciler.engine.invalid import readable
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
@@ -97,10 +102,12 @@ class Removal:
         argo = _argo(environment, project, store)
         applications = [item for item in environment.status.inventory if item.kind == "Application"]
         for item in applications:
-            looks[f"application {item.name}"[:64]] = _application(systems, argo, environment, marker, item)
+            looks[shortened(f"application {item.name}", LONGEST_STEP_NAME)] = _application(
+                systems, argo, environment, marker, item
+            )
         hosts = [item.name for item in environment.status.inventory if item.kind == "Record"]
         for zone in _zones(environment, store, hosts):
-            looks[f"records in {zone.spec.domain}"[:64]] = _records(systems, zone, marker)
+            looks[shortened(f"records in {zone.spec.domain}", LONGEST_STEP_NAME)] = _records(systems, zone, marker)
         return cls(looks)
 
 
@@ -136,7 +143,12 @@ class RemovalWork:
 
     async def store(self, steps: Mapping[str, SetupStep]) -> None:
         """Write the steps."""
-        status = self._environment.status.model_copy(update={"steps": list(steps.values())})
+        old, now, generation = self._environment.status, self._clock.now(), self._environment.metadata.generation
+        texts = (step.waiting_for for step in steps.values() if step.waiting_for)
+        text = f"waits for {'; '.join(texts)}" if any(step.waiting_for for step in steps.values()) else ""
+        conditions = kstatus(old.conditions, "Reconciling", old.phase.value, text, generation, now)
+        conditions = reachability(conditions, steps.values(), generation, now)
+        status = old.model_copy(update={"steps": list(steps.values()), "conditions": conditions})
         self._environment.body = await self._store.write_status(self._environment.body, status.dump())
         self._environment.status = status
 
@@ -163,7 +175,7 @@ async def _asked(look: Look, step: SetupStep, now: datetime) -> Answer:
 def _application(
     systems: Systems, argo: ArgoSettings | None, environment: Environment, marker: Marker, item: InventoryItem
 ) -> Look:
-    async def look(_: SetupStep, now: datetime) -> Answer:
+    async def look(step: SetupStep, now: datetime) -> Answer:
         if argo is None:
             what = f"ArgoSettings of project {environment.spec.project_ref}, to remove {item.name}"
             remedy = "create them, or remove the application by hand"
@@ -174,7 +186,7 @@ def _application(
         if found is None or not marker.is_same_owner(found.marker):
             return Done()
         identity = f"Environment/{environment.metadata.uid}/remove/{item.name}"
-        if found.is_deleting:
+        if found.is_deleting or _was_just_done(step, identity, now):
             what = f"application {item.name} to be gone {'; '.join(found.conditions)}".strip()
             return Waiting(what, now + _SOON, reason="Removing", system="argocd")
 
@@ -195,16 +207,24 @@ def _records(systems: Systems, zone: DNSZone, marker: Marker) -> Look:
     async def look(step: SetupStep, now: datetime) -> Answer:
         records = await systems.removable_records(zone)
         actual = await records.snapshot(domain, step.claim.at if step.claim else None)
-        change = next(iter(plan([], actual, marker=marker).changes), None)
+        planned = plan([], actual, marker=marker, policy=Policy(zone.spec.policy.value))
+        change = next(iter(planned.changes), None)
         if change is None:
             return Done()
         identity = f"{marker.kind}/{marker.uid}/remove/{change.record.type}/{change.record.name}"
-        if step.claim and step.claim.key == identity and now < step.claim.at + _READ_LAG:
+        if _was_just_done(step, identity, now):
             what = f"{change.record.type} {change.record.name} to be gone at the provider"
             return Waiting(what, now + _SOON, reason="ReadLag", system="dns")
         return _removal_of(identity, domain, records, change)
 
     return look
+
+
+def _was_just_done(step: SetupStep, identity: str, now: datetime) -> bool:
+    """Tell whether the same was done so lately that it may not show yet."""
+    claim = step.claim
+    is_done = claim is not None and claim.key == identity and claim.settled is Settled.DONE
+    return is_done and claim is not None and now < claim.at + _READ_LAG
 
 
 def _removal_of(identity: str, domain: str, records: RemovableRecords, change: Change) -> Nudge:
@@ -223,11 +243,10 @@ def _removal_of(identity: str, domain: str, records: RemovableRecords, change: C
 
 def _argo(environment: Environment, project: DevOpsProject | None, store: Store) -> ArgoSettings | None:
     name = project.spec.argo_ref.name if project and project.spec.argo_ref else environment.spec.project_ref
-    body = store.read(Key(ArgoSettings.kind, environment.namespace, name))
-    return ArgoSettings(body) if body else None
+    return readable(ArgoSettings, store.read(Key(ArgoSettings.kind, environment.namespace, name)))
 
 
 def _zones(environment: Environment, store: Store, hosts: Sequence[str]) -> list[DNSZone]:
     """Return the zones that hold the hosts."""
-    zones = [DNSZone(body) for body in store.list_(DNSZone.kind, environment.namespace)]
-    return [zone for zone in zones if any(f".{host}".endswith(f".{zone.spec.domain}") for host in hosts)]
+    zones = (readable(DNSZone, body) for body in store.list_(DNSZone.kind, environment.namespace))
+    return [zone for zone in zones if zone and any(f".{host}".endswith(f".{zone.spec.domain}") for host in hosts)]

@@ -83,12 +83,12 @@ def test_a_chart_is_named_with_template_words_too() -> None:
 
 def test_the_revision_strategy_needs_the_projects_own_repository() -> None:
     settings = argo(imageStrategy={"type": "Revision"}, source={"repoURL": "https://git.example.com/other.git"})
-    with pytest.raises(Invalid, match="git.url"):
+    with pytest.raises(Invalid, match=r"git\.url"):
         application_shape(PROJECT, ALPHA, "api", settings, REVISION)
 
 
 def test_a_word_that_is_no_template_word_is_named() -> None:
-    with pytest.raises(Invalid, match="{colour}"):
+    with pytest.raises(Invalid, match=r"\{colour\}"):
         filled("deploy/{colour}")
 
 

@@ -70,8 +70,11 @@ class Step(Model):
     facts: dict[str, Annotated[str, StringConstraints(max_length=512)]] = Field(default={}, max_length=8)
 
 
+LONGEST_STEP_NAME = 64
+
+
 class SetupStep(Step):
     """One named step of a set-up or a removal: `folder`, `job`, `application/api`, ..."""
 
-    name: Annotated[str, StringConstraints(max_length=64)]
+    name: Annotated[str, StringConstraints(max_length=LONGEST_STEP_NAME)]
     generation: int = 0
