@@ -140,6 +140,7 @@ class Operator:
             exchange=topology.heartbeat,
             interval=settings.messages.heartbeat_interval,
             observer=self.metrics,
+            mask=self.secrets.mask,
         )
         self.events = EventPoster(self.kubernetes, clock=self.clock, replica=self.me.replica, mask=self.secrets.mask)
         self.endpoints = Endpoints(settings.outside, self.clock, self.secrets.mask, self.metrics)
