@@ -135,9 +135,7 @@ CASES: dict[str, list[Ask]] = {
         post(
             crate("Bad_Name"),
             422,
-            {
-                "message": '~^Crate.shop.example.com "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name":'
-            },
+            {"message": '~^Crate.shop.example.com "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name":'},
         ),
         Ask(
             "POST",
@@ -477,6 +475,16 @@ CASES: dict[str, list[Ask]] = {
         post(b"", 400),
         post(crate(), 415, media="text/plain"),
         post(b"apiVersion: shop.example.com/v1\nkind: Crate\nmetadata: {name: yaml}\n", media="application/yaml"),
+    ],
+    "bodies of the wrong shape": [
+        post([], 400),
+        post({**crate(), "metadata": "a"}, 400),
+        post({**crate(), "metadata": {"name": 7}}, 400),
+        post({**crate(), "spec": "a"}, 422),
+        Ask("POST", M, {"metadata": {"name": "m"}, "data": [1]}, 400),
+        Ask("POST", "/api/v1/namespaces/$ns/secrets", {"metadata": {"name": "s"}, "stringData": {"a": 1}}, 400),
+        Ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": "a"}, 400),
+        Ask("POST", DEFINITIONS, {"metadata": {"name": "x"}, "spec": {"names": "a"}}, 400),
     ],
     "methods that are not there": [
         Ask("PUT", C, {}, 400),

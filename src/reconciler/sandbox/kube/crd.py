@@ -1,5 +1,6 @@
 """CustomResourceDefinitions: their rules, and the resources one definition serves."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -15,6 +16,58 @@ from reconciler.sandbox.kube.validate import INVALID, REQUIRED
 GROUP: Final = "apiextensions.k8s.io"
 CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 _OPEN: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_TEXT: Final = {"type": "string"}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+_FLAG: Final = {"type": "boolean"}
+
+
+def _texts(*names: str) -> JSON:
+    return dict.fromkeys(names, _TEXT)
+
+
+def _object(properties: JSON, *required: str) -> JSON:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def _list(items: JSON) -> JSON:
+    return {"type": "array", "items": items}
+
+
+_COLUMN: Final = _object(
+    {**_texts("name", "type", "format", "description", "jsonPath"), "priority": {"type": "integer"}},
+    *("name", "type", "jsonPath"),
+)
+_VERSION: Final = _object(
+    {
+        **_texts("name", "deprecationWarning"),
+        **dict.fromkeys(("served", "storage", "deprecated"), _FLAG),
+        "schema": _object({"openAPIV3Schema": _OPEN}),
+        "subresources": _object(
+            {"status": _OPEN, "scale": _object(_texts("specReplicasPath", "statusReplicasPath", "labelSelectorPath"))}
+        ),
+        "additionalPrinterColumns": _list(_COLUMN),
+        "selectableFields": _list(_object(_texts("jsonPath"), "jsonPath")),
+    },
+    "name",
+)
+_NAMES: Final = _object(
+    {**_texts("plural", "singular", "kind", "listKind"), "shortNames": _TEXTS, "categories": _TEXTS}
+)
+_SCHEMA: Final[JSON] = _object(
+    {
+        "spec": _object(
+            {
+                **_texts("group", "scope"),
+                "names": _NAMES,
+                "versions": _list(_VERSION),
+                "conversion": _OPEN,
+                "preserveUnknownFields": _FLAG,
+            },
+        ),
+        "status": _OPEN,
+    },
+    "spec",
+)
 
 
 def crd_resource() -> Resource:
@@ -26,7 +79,7 @@ def crd_resource() -> Resource:
         kind="CustomResourceDefinition",
         namespaced=False,
         custom=False,
-        schema=root_schema({"type": "object", "properties": {"spec": _OPEN, "status": _OPEN}}),
+        schema=root_schema(_SCHEMA),
         short_names=("crd", "crds"),
         categories=("api-extensions",),
         has_status=True,
@@ -90,7 +143,7 @@ def _check_version(version: JSON, field: str) -> list[Cause]:
         return [Cause(f"{where}.type", INVALID, rule)]
     try:
         compile_schema(schema)
-    except CelError as error:
+    except (CelError, re.error, AttributeError, KeyError, TypeError, ValueError) as error:
         return [Cause(f"{where}.x-kubernetes-validations", INVALID, f"Invalid value: {error}")]
     return []
 

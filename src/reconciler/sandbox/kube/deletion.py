@@ -19,15 +19,17 @@ KEPT_NAMESPACES: Final = frozenset({"default", "kube-system", "kube-public"})
 def read_options(body: Any, query: dict[str, str]) -> JSON:
     """Return DeleteOptions from the body and the query. Raises 400 or 422."""
     options: JSON = dict(body) if isinstance(body, dict) else {}
-    kind = options.get("kind")
-    if kind not in {None, "", "DeleteOptions"}:
+    kind = options.get("kind") or "DeleteOptions"
+    if kind != "DeleteOptions":
         raise errors.bad_request(f"expected DeleteOptions, got {kind}")
+    if not isinstance(options.get("preconditions") or {}, dict):
+        raise errors.bad_request("json: cannot unmarshal into Go struct field DeleteOptions.preconditions")
     if not options:
         for name in ("propagationPolicy", "orphanDependents"):
             if name in query:
                 options[name] = query[name]
     policy = options.get("propagationPolicy")
-    if policy is not None and policy not in _POLICIES:
+    if policy is not None and (not isinstance(policy, str) or policy not in _POLICIES):
         rule = f'Unsupported value: {quoted(policy)}: supported values: "Foreground", "Background", "Orphan", "nil"'
         raise errors.invalid_options("DeleteOptions", "propagationPolicy", "FieldValueNotSupported", rule)
     if policy is not None and options.get("orphanDependents") is not None:

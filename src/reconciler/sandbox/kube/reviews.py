@@ -1,6 +1,6 @@
 """Access and token reviews: the sandbox's only user may do everything."""
 
-from typing import Final
+from typing import Any, Final
 
 from reconciler.sandbox.kube import errors
 from reconciler.sandbox.kube.discovery import REVIEWS
@@ -14,12 +14,14 @@ _RULES: Final = {
 }
 
 
-def review(group: str, plural: str, body: JSON, token: str) -> JSON:
+def review(group: str, plural: str, body: Any, token: str) -> JSON:
     """Return the answered review. Raises 404 for an unknown one, 422 for an empty spec."""
     kinds = {name: kind for name, kind, _ in REVIEWS[group]}
     if plural not in kinds:
         raise errors.unknown_resource()
-    spec = body.get("spec") or {}
+    spec = body.get("spec") or {} if isinstance(body, dict) else None
+    if not isinstance(spec, dict):
+        raise errors.bad_request(f"{kinds[plural]} cannot be decoded: json: cannot unmarshal into Go value")
     answer: JSON = {"kind": kinds[plural], "apiVersion": f"{group}/v1", "metadata": {}, "spec": spec}
     match plural:
         case "tokenreviews":

@@ -16,7 +16,7 @@ from reconciler.sandbox.kube.resources import Resource
 from reconciler.sandbox.kube.schema import fit
 from reconciler.sandbox.kube.store import Bucket, Entry, Key, Store
 from reconciler.sandbox.kube.trees import MISSING, graft, quoted
-from reconciler.sandbox.kube.validate import INVALID, validate
+from reconciler.sandbox.kube.validate import INVALID, TYPE, validate
 
 _SUFFIX: Final = "bcdfghjklmnpqrstvwxz2456789"
 _IDENTITY: Final = frozenset({"apiVersion", "kind", "metadata"})
@@ -92,6 +92,7 @@ class Writer:
         if resource.has_status:
             obj.pop("status", None)
         obj["metadata"] = metadata
+        self._check_decoded(resource, obj, MISSING)
         resource.rules.prepare(obj, None, False)  # noqa: FBT003 - the signature of Rules.prepare
         self._validate(resource, obj, None, MISSING)
         options.warnings += finalizer_warnings(metadata.get("finalizers") or [])
@@ -165,15 +166,22 @@ class Writer:
 
     def _validate(self, resource: Resource, obj: JSON, old: JSON | None, prior: Any) -> None:
         causes = check_metadata(obj["metadata"], {} if old is None else old["metadata"], label_name=resource.label_name)
-        found = validate(obj, prior, resource.schema)
-        if not resource.custom and any(cause.reason == "FieldValueTypeInvalid" for cause in found):
-            raise errors.bad_request(
-                f"{resource.kind} in version {quoted(resource.version)} cannot be handled as a "
-                f"{resource.kind}: json: cannot unmarshal: {found[0].message}"
-            )
-        causes += found + resource.rules.check(obj, old)
+        if resource.custom:
+            causes += validate(obj, prior, resource.schema)
+        causes += resource.rules.check(obj, old)
         if causes:
             raise errors.invalid(resource.kind, resource.group, obj["metadata"]["name"], causes)
+
+    def _check_decoded(self, resource: Resource, obj: JSON, prior: Any) -> None:
+        """Refuse a built-in object that Go could not decode; its rules may then rely on types. Raises 400 or 422."""
+        found = [] if resource.custom else validate(obj, prior, resource.schema)
+        if any(cause.reason == TYPE for cause in found):
+            raise errors.bad_request(
+                f"{resource.kind} in version {quoted(resource.version)} cannot be handled as a {resource.kind}: "
+                f"json: cannot unmarshal: {found[0].message}"
+            )
+        if found:
+            raise errors.invalid(resource.kind, resource.group, obj["metadata"]["name"], found)
 
     # Updating
 
@@ -223,6 +231,7 @@ class Writer:
 
     def _prepare(self, resource: Resource, new: JSON, old: JSON, options: WriteOptions) -> None:
         try:
+            self._check_decoded(resource, new, MISSING)
             resource.rules.prepare(new, old, options.patch)
         except errors.ApiError as error:
             if not options.patch or error.code != errors.bad_request("").code:
@@ -385,7 +394,7 @@ def check_kind(resource: Resource, body: Any) -> None:
             f"({resource.api_version})"
         )
     if kind != resource.kind:
-        name = (body.get("metadata") or {}).get("name", "")
+        name = read_metadata(body.get("metadata")).get("name", "")
         cause = Cause("kind", INVALID, f"Invalid value: {quoted(kind)}: must be {resource.kind}")
         raise errors.invalid(kind, resource.group, name, [cause])
 
