@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from reconciler.sandbox.kube import errors
 from reconciler.sandbox.kube.crd import CLEANUP, GROUP, condition, with_conditions
-from reconciler.sandbox.kube.errors import JSON, Cause
+from reconciler.sandbox.kube.errors import JSON
 from reconciler.sandbox.kube.resources import Resource
 from reconciler.sandbox.kube.store import Entry
 from reconciler.sandbox.kube.trees import quoted
@@ -125,6 +125,3 @@ def _success(resource: Resource, entry: Entry) -> JSON:
     details = errors.details_of(entry.key[1], resource.group, resource.plural)
     details["uid"] = entry.metadata["uid"]
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-__all__ = ["FOREGROUND", "ORPHAN", "Cause", "delete", "read_options"]

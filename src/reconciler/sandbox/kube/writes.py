@@ -431,6 +431,3 @@ def report_unknown(resource: Resource, unknown: list[str], options: WriteOptions
         f"{resource.kind} in version {quoted(resource.version)} cannot be handled as a {resource.kind}: "
         f"strict decoding error: {joined}"
     )
-
-
-__all__ = ["WriteOptions", "Writer", "check_kind", "report_unknown", "unchanged"]
