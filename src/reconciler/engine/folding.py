@@ -86,7 +86,14 @@ def _next_attempt(step: S, answer: Failed, now: datetime) -> S:
 
 
 def _end(state: StepState, step: Step, now: datetime) -> dict[str, Any]:
-    return {**_quiet(), "state": state, "started_at": step.started_at or now, "finished_at": now, "reason": ""}
+    finished_at = step.finished_at if step.state is state and step.finished_at else now
+    return {
+        **_quiet(),
+        "state": state,
+        "started_at": step.started_at or now,
+        "finished_at": finished_at,
+        "reason": "",
+    }
 
 
 def _quiet() -> dict[str, Any]:

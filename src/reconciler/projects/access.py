@@ -11,7 +11,7 @@ from reconciler.domain.outside.dns import Zone
 from reconciler.domain.outside.images import ImageRepository
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, DNSZone, GitCredential, InventoryItem
 from reconciler.domain.wanted import repository_of
-from reconciler.projects.setup import SetupLook, change
+from reconciler.projects.setup import SetupLook, change, step_name
 
 
 class ImageRepositories(Protocol):
@@ -66,7 +66,7 @@ class RegistrySetup:
         return [
             SetupLook("access", self._access),
             *(
-                SetupLook(f"repository {name}"[:64], partial(self._repository, name), self._item(name))
+                SetupLook(step_name(f"repository {name}"), partial(self._repository, name), self._item(name))
                 for name in names[:60]
             ),
         ]

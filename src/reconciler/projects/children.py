@@ -16,9 +16,14 @@ from reconciler.domain.resources import (
     Resource,
 )
 from reconciler.domain.resources.common import api_object
+from reconciler.domain.resources.environment import EnvironmentTemplate
 from reconciler.domain.wanted import owner_reference
 
 _SEVERAL = 2
+_OPTIONAL = frozenset(
+    field.alias or name for name, field in EnvironmentTemplate.model_fields.items() if field.default is None
+)
+"""What an environment may leave out; it is taken away again when the project does not say it any more."""
 CONFIRM_REMOVAL = "freeleaps.com/confirm-removal"
 
 
@@ -59,9 +64,7 @@ def plan(project: DevOpsProject, existing: Iterable[Body], defaults: Defaults) -
     patch = [
         (have[name], {"spec": difference})
         for name, body in wanted.items()
-        if name in have
-        and is_made_by(project, have[name])
-        and (difference := _difference(have[name].get("spec") or {}, body["spec"]))
+        if name in have and is_made_by(project, have[name]) and (difference := _spec_difference(have[name], body))
     ]
     surplus = [
         body
@@ -128,6 +131,19 @@ def _child(project: DevOpsProject, kind: type[Resource], spec: dict[str, Any], n
     )
 
 
-def _difference(have: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of `want` is not so in `have`; fields that we do not set belong to the API server's defaults."""
-    return {name: value for name, value in want.items() if have.get(name) != value}
+def _spec_difference(have: Body, want: Body) -> dict[str, Any]:
+    """Return the patch of the spec; fields that we do not set belong to the API server's defaults, or to people."""
+    there, wanted = have.get("spec") or {}, want["spec"]
+    changed = {name: _merge(there.get(name), value) for name, value in wanted.items() if there.get(name) != value}
+    if want["kind"] == Environment.kind:
+        changed |= {name: None for name in _OPTIONAL if name in there and name not in wanted}
+    return changed
+
+
+def _merge(have: Any, want: Any) -> Any:
+    """Return the merge patch that makes `want` of `have`: null for what is gone."""
+    if not isinstance(have, Mapping) or not isinstance(want, Mapping):
+        return want
+    return {name: None for name in have if name not in want} | {
+        name: _merge(have.get(name), want[name]) for name in want
+    }

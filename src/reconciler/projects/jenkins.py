@@ -10,7 +10,7 @@ from reconciler.domain.outside.builds import Folder, GitLogin, Job, JobPath, Job
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
 from reconciler.domain.wanted import BUILD_PARAMETERS, job_path
-from reconciler.projects.setup import SetupLook, change
+from reconciler.projects.setup import SetupLook, change, step_name
 
 _SYSTEM = "jenkins"
 
@@ -75,7 +75,7 @@ class JenkinsSetup:
         credential = [SetupLook("credential", self._credential, self._item("Credential", self._credential_name()))]
         return [
             *(
-                SetupLook(f"folder {part}"[:64], partial(self._folder, part), self._item("Folder", part))
+                SetupLook(step_name(f"folder {part}"), partial(self._folder, part), self._item("Folder", part))
                 for part in _parts(path.folder)
             ),
             *(credential if self.login else []),
@@ -156,7 +156,9 @@ class JenkinsRemoval:
         """Return the steps in order."""
         items = [item for item in self.settings.status.inventory if item.kind in ("Job", "Credential")]
         items.sort(key=lambda item: item.kind, reverse=True)
-        return [SetupLook(f"remove {item.kind.lower()} {item.name}"[:64], partial(self._gone, item)) for item in items]
+        return [
+            SetupLook(step_name(f"remove {item.kind.lower()} {item.name}"), partial(self._gone, item)) for item in items
+        ]
 
     async def _gone(self, item: InventoryItem) -> Answer:
         folder, _, name = item.name.rpartition("/")

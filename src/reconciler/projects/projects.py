@@ -54,7 +54,9 @@ class Projects:
             body
             for kind in kinds
             for body in self.store.list_(kind, project.namespace)
-            if is_made_by(project, body) or body["metadata"]["name"] == project.name
+            if is_made_by(project, body)
+            or body["metadata"]["name"] == project.name
+            or (kind == Environment.kind and body["spec"].get("projectRef") == project.name)
         ]
 
     async def _apply(self, changes: Changes) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from reconciler.domain.answers import Answer, Waiting
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import ReconcilerError
+from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.outside.builds import GitLogin
@@ -29,7 +29,7 @@ from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.urls import longest_prefix
 from reconciler.domain.wanted import marker_of
 from reconciler.engine.engine import Engine
-from reconciler.engine.invalid import tell_invalid
+from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.projects.access import (
@@ -195,19 +195,15 @@ class Settings:
         return [f"Environment {body['metadata']['name']}" for body in users]
 
     def _project(self, resource: Resource, name: str) -> DevOpsProject | None:
-        body = self.store.read(Key(DevOpsProject.kind, resource.namespace, name))
-        try:
-            return DevOpsProject(body) if body else None
-        except ValidationError:
-            # Its own look says what is wrong with it; to us it is not there yet.
-            return None
+        return readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, resource.namespace, name)))
 
     def _environments(self, project: DevOpsProject) -> list[Environment]:
-        bodies = self.store.list_("Environment", project.namespace, project=project.name)
-        return [Environment(body) for body in bodies]
+        bodies = self.store.list_(Environment.kind, project.namespace, project=project.name)
+        return [one for body in bodies if (one := readable(Environment, body))]
 
     def _users_of(self, registry: ContainerRegistry) -> list[DevOpsProject]:
-        projects = (self._project(registry, key) for key in self._project_names(registry.namespace))
+        bodies = self.store.list_(DevOpsProject.kind, registry.namespace)
+        projects = (readable(DevOpsProject, body) for body in bodies)
         users = [
             project
             for project in projects
@@ -217,19 +213,20 @@ class Settings:
         ]
         return sorted(users, key=lambda project: project.name)
 
-    def _project_names(self, namespace: str) -> list[str]:
-        return [body["metadata"]["name"] for body in self.store.list_(DevOpsProject.kind, namespace)]
-
     async def _login(self, project: DevOpsProject) -> GitLogin | None:
         identity = f"{project.name}-git"
         credential = self._credential(project)
+        named = project.spec.git.credential_ref
+        if credential is None and named is not None:
+            raise Missing(f"GitCredential {named.name} is not there")
         if credential is not None:
             return await self.logins.login(credential, identity)
         return await self.systems.default_git_login(project.spec.git.url, identity)
 
     def _credential(self, project: DevOpsProject) -> GitCredential | None:
         named = project.spec.git.credential_ref
-        credentials = [GitCredential(body) for body in self.store.list_(GitCredential.kind, project.namespace)]
+        bodies = self.store.list_(GitCredential.kind, project.namespace)
+        credentials = [one for body in bodies if (one := readable(GitCredential, body))]
         if named is not None:
             return next((one for one in credentials if one.name == named.name), None)
         by_prefix = {one.spec.url_prefix: one for one in credentials if not one.is_deleting}

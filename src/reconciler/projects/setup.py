@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from reconciler.domain.answers import Answer, Done, Nudge
+from reconciler.domain.answers import Answer, Done, Nudge, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import kstatus, reachability
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import InventoryItem, Resource, SetupStep, StepState
+from reconciler.domain.names import shortened
+from reconciler.domain.resources import InventoryItem, Resource, Settled, SetupStep, StepState
 from reconciler.domain.resources.settings import SettingsStatus
+from reconciler.domain.resources.step import LONGEST_STEP_NAME
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
+
+_SHOWS_BY = timedelta(seconds=60)
+"""After this long a change has shown, or it had no effect."""
+_LONGEST_IDENTITY = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class SetupWork:
                 continue
             now = self._clock.now()
             asked = await answers_of({name: _asked(step)}, steps, now, self._patience, self.subject)
+            asked = {name: _once(answer, steps[name], now) for name, answer in asked.items()}
             answers |= asked
             if not isinstance(asked[name], Done):
                 break
@@ -101,26 +108,26 @@ class SetupWork:
     def _rendered(self, steps: list[SetupStep]) -> SettingsStatus:
         now, generation = self._clock.now(), self._resource.metadata.generation
         first = next((step for step in steps if step.state is not StepState.DONE), None)
-        due = [step.next_look_at for step in steps if step.next_look_at]
-        next_look = min(due, default=None) if first else now + self.poll
+        next_look = self._next_look(steps, now)
         changes: dict[str, Any] = {
             "observed_generation": generation,
             "steps": steps,
             "inventory": self._inventory(steps),
             "conditions": reachability(_conditions(self._status, first, generation, now), steps, generation, now),
-            "checked_at": self._checked_at(now),
+            "checked_at": now if next_look == now + self.poll else self._status.checked_at or now,
             "next_look_at": next_look,
             "waiting_for": first.waiting_for if first else "",
             "detail": self.detail[:512] or self._status.detail,
         }
         return self._status.model_copy(update=changes)
 
-    def _checked_at(self, now: datetime) -> datetime:
-        """Return when everything was last looked at; one pass moves it once, however often it writes."""
-        if len(self._passed) < len(self._looks):
-            return self._status.checked_at or now
-        last = self._status.checked_at
-        return last if last is not None and now - last < self.poll / 2 else now
+    def _next_look(self, steps: list[SetupStep], now: datetime) -> datetime | None:
+        """Return when to look again; a look between two polls moves nothing, so an unchanged world is not written."""
+        if any(step.state is not StepState.DONE for step in steps):
+            return min((step.next_look_at for step in steps if step.next_look_at), default=None)
+        due, checked = self._status.next_look_at, self._status.checked_at
+        is_planned = due is not None and checked is not None and now < due == checked + self.poll
+        return due if is_planned else now + self.poll
 
     def _inventory(self, steps: list[SetupStep]) -> list[InventoryItem]:
         items = {(item.kind, item.name): item for item in self._status.inventory}
@@ -131,6 +138,17 @@ class SetupWork:
             state = "Made" if step.state is StepState.DONE else items.get((item.kind, item.name), item).state
             items[item.kind, item.name] = item.model_copy(update={"state": state})
         return list(items.values())
+
+
+def _once(answer: Answer, step: SetupStep, now: datetime) -> Answer:
+    """Do not make the same change again before the first can have shown."""
+    claim = step.claim
+    if not isinstance(answer, Nudge) or claim is None or claim.key != answer.identity:
+        return answer
+    shows_by = claim.at + _SHOWS_BY
+    if claim.settled is not Settled.DONE or step.state is StepState.DONE or now >= shows_by:
+        return answer
+    return Waiting(f"an effect of: {answer.what}", shows_by, reason="ReadLag", system=answer.system)
 
 
 async def _asked(step: SetupLook) -> Answer:
@@ -158,4 +176,10 @@ def change(
         return {}
 
     identity = f"{resource.kind}/{resource.namespace}/{resource.name}/{step}/{resource.metadata.generation}"
-    return Nudge(identity, acted, what, system=system, before=before[:256], is_repeatable=True)
+    key = shortened(identity, _LONGEST_IDENTITY)
+    return Nudge(key, acted, what, system=system, before=before[:256], is_repeatable=True)
+
+
+def step_name(what: str) -> str:
+    """Return the name of a step, short enough and still its own."""
+    return shortened(what, LONGEST_STEP_NAME)

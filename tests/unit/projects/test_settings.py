@@ -1,0 +1,320 @@
+"""Settings: what they name outside is made in order, told, repaired at the next poll, and taken away again."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from reconciler.domain.errors import Refused, Unavailable
+from reconciler.domain.keys import Key
+from reconciler.domain.outside.applications import ArgoProject, ProjectShape
+from reconciler.domain.outside.builds import Job, JobPath, JobShape
+from reconciler.domain.outside.dns import Zone
+from reconciler.domain.ownership import Marker
+from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
+from support.moments import EIGHT
+from support.projects import ARGO, JENKINS, PROJECT, REGISTRY, ZONE, SetupWorld
+from support.scene import OWNER, SPACE, Killed, environment
+
+THEIRS = Marker("cluster-2", "JenkinsSettings", "x", "y", "z")
+
+
+async def set_up(**spec: object) -> SetupWorld:
+    world = SetupWorld()
+    world.add(JenkinsSettings, **spec)
+    await world.settings.look(JENKINS)
+    return world
+
+
+async def test_folders_come_before_the_credential_and_the_job() -> None:
+    world = SetupWorld()
+    world.add(GitCredential, "git", urlPrefix="https://git.example.com", secretRef={"name": "git"})
+    world.add(JenkinsSettings, folder="teams/acme")
+    await world.settings.look(JENKINS)
+    assert world.jenkins.changes == [
+        "folder teams",
+        "folder teams/acme",
+        "credential teams/acme/shop-git",
+        "job teams/acme/shop",
+    ]
+    assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
+    assert set(world.made(JENKINS).values()) == {"Made"}
+    assert world.jenkins.jobs["teams/acme/shop"].shape.credentials_id == "shop-git"  # type: ignore[union-attr]
+
+
+async def test_what_is_to_be_made_stands_in_the_inventory_before_it_is_made() -> None:
+    world = SetupWorld()
+    world.add(JenkinsSettings)
+    seen: list[dict[str, str]] = []
+    world.jenkins.after_act = lambda: seen.append(world.made(JENKINS))
+    await world.settings.look(JENKINS)
+    assert seen[0] == {"Folder freeleaps": "Intended"}
+    assert seen[1] == {"Folder freeleaps": "Made", "Job freeleaps/shop": "Intended"}
+
+
+@pytest.mark.parametrize("point", range(1, 9))
+async def test_a_kill_anywhere_makes_nothing_twice_that_is_there(point: int) -> None:
+    world = SetupWorld()
+    world.add(JenkinsSettings)
+    left = point
+
+    def kill() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    world.store.after_write = world.jenkins.after_act = kill
+    try:
+        await world.settings.look(JENKINS)
+    except* Killed:
+        world.begin_life()
+        await world.settings.look(JENKINS)
+    assert world.jenkins.changes == ["folder freeleaps", "job freeleaps/shop"]
+    assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
+
+
+async def test_an_unchanged_world_is_written_once_per_poll_and_asked_once_per_look() -> None:
+    world = await set_up()
+    writes, questions = len(world.store.writes), world.jenkins.questions
+    for _ in range(4):
+        world.clock.advance(50)
+        assert await world.settings.look(JENKINS) == EIGHT + timedelta(seconds=300)
+    assert len(world.store.writes) == writes
+    assert world.jenkins.questions == questions + 4 * 2
+    world.clock.advance(100)
+    await world.settings.look(JENKINS)
+    await world.settings.look(JENKINS)
+    assert len(world.store.writes) == writes + 1
+    assert world.jenkins.changes == ["folder freeleaps", "job freeleaps/shop"]
+
+
+async def test_drift_is_repaired_at_the_next_poll() -> None:
+    world = await set_up()
+    job = world.jenkins.jobs["freeleaps/shop"]
+    assert job.shape is not None
+    world.jenkins.jobs["freeleaps/shop"] = replace(job, shape=replace(job.shape, branch="other"))
+    world.clock.advance(300)
+    await world.settings.look(JENKINS)
+    assert world.jenkins.changes[-1] == "update freeleaps/shop"
+    assert world.jenkins.jobs["freeleaps/shop"] == job
+    assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
+
+
+async def test_a_job_that_never_becomes_what_is_wanted_is_not_written_again_and_again() -> None:
+    world = SetupWorld()
+    world.jenkins.forgets = True
+    world.add(JenkinsSettings)
+    for _ in range(6):
+        await world.settings.look(JENKINS)
+        world.clock.advance(10)
+    assert len([one for one in world.jenkins.changes if "shop" in one]) == 1
+    assert world.conditions(JENKINS)["Reconciling"] == ("True", "ReadLag")
+
+
+@pytest.mark.parametrize("marker", [None, THEIRS])
+async def test_a_job_of_somebody_else_is_not_touched(marker: Marker | None) -> None:
+    world = SetupWorld()
+    job = Job(JobPath("freeleaps", "shop"), marker, JobShape("x", "y"))
+    world.jenkins.jobs["freeleaps/shop"] = job
+    world.add(JenkinsSettings)
+    await world.settings.look(JENKINS)
+    assert world.jenkins.jobs == {"freeleaps/shop": job}
+    assert world.conditions(JENKINS)["Stalled"] == ("True", "NameTaken")
+    assert "Job freeleaps/shop" not in world.made(JENKINS)
+
+
+async def test_an_app_project_of_somebody_else_is_not_touched() -> None:
+    world = SetupWorld()
+    theirs = ArgoProject(ProjectShape("shop", "", (), ()), THEIRS)
+    world.argo.projects["shop"] = theirs
+    world.add(ArgoSettings)
+    await world.settings.look(ARGO)
+    assert (world.argo.projects, world.argo.changes) == ({"shop": theirs}, [])
+    assert world.conditions(ARGO)["Stalled"] == ("True", "NameTaken")
+
+
+async def test_an_app_project_allows_the_namespaces_of_the_environments_and_no_other() -> None:
+    world = SetupWorld()
+    world.add(ArgoSettings)
+    world.store.put(environment("alpha"))
+    await world.settings.look(ARGO)
+    world.store.put(environment("beta", namespace="elsewhere"))
+    await world.settings.look(ARGO)
+    assert world.argo.projects["shop"].shape.destinations == (("in-cluster", "elsewhere"), ("in-cluster", "shop-alpha"))
+    assert world.argo.changes == ["project shop", "repository", "update shop"]
+
+
+async def test_an_outage_is_told_and_work_goes_on_after_it() -> None:
+    world = SetupWorld()
+    world.jenkins.outage = Unavailable("connection refused", system="jenkins")
+    world.add(JenkinsSettings)
+    due = await world.settings.look(JENKINS)
+    assert due is not None
+    assert world.conditions(JENKINS)["JenkinsReachable"] == ("False", "Unavailable")
+    assert "jenkins to answer" in world.store.status(JENKINS)["waitingFor"]
+    world.jenkins.outage = None
+    world.clock.advance(10)
+    await world.settings.look(JENKINS)
+    assert world.conditions(JENKINS)["JenkinsReachable"] == ("True", "Answers")
+    assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
+
+
+async def test_a_refusal_waits_for_a_person() -> None:
+    world = SetupWorld()
+    world.jenkins.outage = Refused("403 Forbidden", system="jenkins")
+    world.add(JenkinsSettings)
+    assert await world.settings.look(JENKINS) == EIGHT + timedelta(minutes=5)
+    assert world.conditions(JENKINS)["Stalled"] == ("True", "Refused")
+
+
+async def test_a_missing_project_is_waited_for() -> None:
+    world = SetupWorld()
+    world.add(JenkinsSettings, "other", projectRef="nowhere")
+    await world.settings.look(Key("JenkinsSettings", SPACE, "other"))
+    assert world.jenkins.changes == []
+
+
+async def test_a_git_credential_that_is_named_and_missing_is_waited_for() -> None:
+    world = SetupWorld(git={"url": "https://git.example.com/a/b.git", "credentialRef": {"name": "nope"}})
+    world.add(JenkinsSettings)
+    await world.settings.look(JENKINS)
+    assert world.jenkins.changes == []
+    assert "GitCredential nope" in world.store.status(JENKINS)["waitingFor"]
+
+
+async def test_a_missing_secret_is_named_and_work_goes_on_when_it_appears() -> None:
+    world = SetupWorld()
+    world.accounts.secrets.clear()
+    world.add(GitCredential, "git", urlPrefix="https://git.example.com", secretRef={"name": "git"})
+    world.add(JenkinsSettings)
+    await world.settings.look(JENKINS)
+    assert "Secret git" in world.store.status(JENKINS)["waitingFor"]
+    world.accounts.secrets.add("git")
+    await world.settings.look(JENKINS)
+    assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
+
+
+async def test_a_registry_makes_a_repository_for_each_component_of_its_projects() -> None:
+    world = SetupWorld(("api", "web"))
+    world.add(ContainerRegistry, namespace="acme")
+    await world.settings.look(REGISTRY)
+    assert set(world.repositories.names) == {"acme/shop-api", "acme/shop-web"}
+    assert "freeleaps.com/owner=cluster-1" in world.repositories.names["acme/shop-api"].description
+
+
+async def test_names_that_begin_alike_are_steps_of_their_own() -> None:
+    world = SetupWorld(("api", "web"), registry={"repository": "x" * 100})
+    world.add(ContainerRegistry)
+    await world.settings.look(REGISTRY)
+    assert len(world.repositories.names) == 2
+
+
+async def test_deep_folders_are_all_made() -> None:
+    folder = "/".join(["team-of-the-very-long-name"] * 6)
+    world = await set_up(folder=folder)
+    assert set(world.jenkins.folders) == {"/".join(folder.split("/")[: depth + 1]) for depth in range(6)}
+
+
+@pytest.mark.parametrize(("zone", "reason"), [(None, "ZoneNotFound"), (Zone("example.com", "locked"), "ZoneLocked")])
+async def test_a_zone_that_cannot_be_used_says_why(zone: Zone | None, reason: str) -> None:
+    world = SetupWorld()
+    world.accounts.zone = zone
+    world.add(DNSZone, "example.com", domain="example.com")
+    await world.settings.look(ZONE)
+    assert world.conditions(ZONE)["Stalled"] == ("True", reason)
+
+
+async def test_removal_takes_the_job_before_the_credential_and_lets_go() -> None:
+    world = SetupWorld()
+    world.add(GitCredential, "git", urlPrefix="https://git.example.com", secretRef={"name": "git"})
+    world.add(JenkinsSettings)
+    await world.settings.look(JENKINS)
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert world.jenkins.changes[-2:] == ["delete freeleaps/shop", "delete credential freeleaps/shop-git"]
+    assert world.store.read(JENKINS) is None
+    assert set(world.jenkins.folders) == {"freeleaps"}
+
+
+async def test_removal_takes_the_repository_before_the_app_project_and_waits_while_it_is_used() -> None:
+    world = SetupWorld()
+    world.add(ArgoSettings)
+    await world.settings.look(ARGO)
+    world.store.remove(ARGO)
+    world.argo.in_use = True
+    await world.settings.look(ARGO)
+    assert world.argo.changes[-1] == "delete repository"
+    assert world.store.read(ARGO) is not None
+    world.argo.in_use = False
+    world.clock.advance(60)
+    await world.settings.look(ARGO)
+    assert world.argo.changes[-1] == "delete project shop"
+    assert world.store.read(ARGO) is None
+
+
+async def test_removal_leaves_what_somebody_else_has_taken_over() -> None:
+    world = await set_up()
+    world.jenkins.jobs["freeleaps/shop"] = replace(world.jenkins.jobs["freeleaps/shop"], marker=THEIRS)
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert "freeleaps/shop" in world.jenkins.jobs
+    assert world.store.read(JENKINS) is None
+
+
+async def test_orphaned_things_stay() -> None:
+    world = await set_up()
+    world.store.edit(PROJECT, deletionPolicy="Orphan")
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert world.store.read(JENKINS) is None
+    assert "freeleaps/shop" in world.jenkins.jobs
+
+
+async def test_settings_in_use_stay_until_their_users_are_gone() -> None:
+    world = await set_up()
+    world.store.put(environment("alpha"))
+    world.store.remove(JENKINS)
+    assert await world.settings.look(JENKINS) == EIGHT + timedelta(seconds=300)
+    assert world.store.status(JENKINS)["waitingFor"] == "Environment shop--alpha to be gone"
+    world.store.vanish(Key("Environment", SPACE, "shop--alpha"))
+    await world.settings.look(JENKINS)
+    assert world.store.read(JENKINS) is None
+
+
+@pytest.mark.parametrize("point", range(1, 9))
+async def test_a_kill_while_removing_leaves_nothing_behind(point: int) -> None:
+    world = await set_up()
+    left = point
+
+    def kill() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    world.store.after_write = world.jenkins.after_act = kill
+    world.store.remove(JENKINS)
+    try:
+        await world.settings.look(JENKINS)
+    except* Killed:
+        world.begin_life()
+        await world.settings.look(JENKINS)
+    assert (world.store.read(JENKINS), world.jenkins.jobs) == (None, {})
+
+
+async def test_paused_settings_change_nothing_outside() -> None:
+    world = SetupWorld()
+    world.add(JenkinsSettings)
+    world.store.annotate(JENKINS, paused="true")
+    await world.settings.look(JENKINS)
+    assert (world.jenkins.changes, world.jenkins.questions) == ([], 0)
+
+
+async def test_invalid_settings_say_which_field() -> None:
+    world = SetupWorld()
+    world.add(JenkinsSettings, folder="")
+    await world.settings.look(JENKINS)
+    assert world.conditions(JENKINS)["Stalled"] == ("True", "InvalidSpec")
+    assert world.jenkins.changes == []
+    assert OWNER
