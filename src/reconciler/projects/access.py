@@ -46,6 +46,15 @@ class GitLogins(Protocol):
         ...
 
 
+_MOST_STEPS = 64
+
+
+def repository_steps(project: DevOpsProject, registry: ContainerRegistry) -> dict[str, str]:
+    """Return the repositories that a project wants in a registry, by the names of their steps."""
+    names = (repository_of(project, component.name, registry) for component in project.spec.components)
+    return {step_name(f"repository {name}"): name for name in names}
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrySetup:
     """The steps of one ContainerRegistry: access, and a repository for each component of each project that uses it."""
@@ -58,18 +67,16 @@ class RegistrySetup:
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
-        names = [
-            repository_of(project, component.name, self.settings)
-            for project in self.projects
-            for component in project.spec.components
-        ]
+        repositories: dict[str, str] = {}
+        for project in self.projects:
+            repositories |= repository_steps(project, self.settings)
         return [
             SetupLook("access", self._access),
             *(
-                SetupLook(step_name(f"repository {name}"), partial(self._repository, name), self._item(name))
-                for name in names[:60]
+                SetupLook(step, partial(self._repository, name), self._item(name))
+                for step, name in repositories.items()
             ),
-        ]
+        ][:_MOST_STEPS]
 
     async def _access(self) -> Answer:
         return Done({"message": await self.registry.check_access()})

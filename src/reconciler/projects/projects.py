@@ -11,10 +11,19 @@ from reconciler.domain.conditions import KState, kstatus, reachability
 from reconciler.domain.errors import AlreadyExists
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.names import FINALIZER
-from reconciler.domain.resources import DevOpsProject, Environment, SetupStep, StepState
+from reconciler.domain.resources import (
+    ArgoSettings,
+    ContainerRegistry,
+    DevOpsProject,
+    Environment,
+    JenkinsSettings,
+    SetupStep,
+    StepState,
+)
 from reconciler.domain.resources.devops_project import DevOpsProjectStatus
-from reconciler.engine.invalid import tell_invalid
+from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.store import Store
+from reconciler.projects.access import repository_steps
 from reconciler.projects.children import CONFIRM_REMOVAL, Changes, Defaults, is_made_by, plan
 from reconciler.projects.operations import RUNNING, operations_after
 
@@ -141,7 +150,7 @@ class Projects:
         conditions = {one["type"]: one for one in status.get("conditions") or []}
         ready, stalled = conditions.get("Ready", {}), conditions.get("Stalled", {})
         is_seen = status.get("observedGeneration", 0) >= body["metadata"].get("generation", 0)
-        if ready.get("status") == "True" and is_seen:
+        if ready.get("status") == "True" and is_seen and _is_as_of(project, body):
             return _moved(step, StepState.DONE, now, message=status.get("detail", "")[:256])
         text = ready.get("message") or f"{kind} {name} to be set up"
         remedy = "see its conditions" if stalled.get("status") == "True" else ""
@@ -188,6 +197,19 @@ class Projects:
         status = project.status.model_copy(update={"conditions": conditions})
         await self.store.write_status(project.body, status.dump())
         return now + _RESYNC
+
+
+def _is_as_of(project: DevOpsProject, body: Body) -> bool:
+    """Tell whether settings were set up for the project as it is now, as far as they are made from it."""
+    steps = (body.get("status") or {}).get("steps") or []
+    match body["kind"]:
+        case JenkinsSettings.kind | ArgoSettings.kind:
+            return all(step.get("generation", 0) >= project.metadata.generation for step in steps)
+        case ContainerRegistry.kind:
+            registry, there = readable(ContainerRegistry, body), {step["name"] for step in steps}
+            return registry is not None and there.issuperset(repository_steps(project, registry))
+        case _:
+            return True
 
 
 def _moved(step: SetupStep, state: StepState, now: datetime, **changes: str) -> SetupStep:

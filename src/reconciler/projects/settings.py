@@ -1,7 +1,7 @@
 """Settings: what one look at a settings resource does, whatever its kind."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -124,7 +124,7 @@ class Settings:
                     return [_waits_for_project(resource.spec.project_ref)]
                 login = await self._login(project)
                 jobs = await self.systems.jobs(resource)
-                return JenkinsSetup(jobs, resource, project, login, self._marker(resource)).looks()
+                return _for(project, JenkinsSetup(jobs, resource, project, login, self._marker(resource)).looks())
             case ArgoSettings():
                 project = self._project(resource, resource.spec.project_ref)
                 if project is None:
@@ -132,7 +132,8 @@ class Settings:
                 login = await self._login(project)
                 tool = await self.systems.argo_projects(resource)
                 environments = self._environments(project)
-                return ArgoSetup(tool, resource, project, environments, login, self._marker(resource)).looks()
+                marker = self._marker(resource)
+                return _for(project, ArgoSetup(tool, resource, project, environments, login, marker).looks())
             case ContainerRegistry():
                 registry = await self.systems.image_repositories(resource)
                 note = f"Made by {self._marker(resource).text()}"
@@ -244,6 +245,10 @@ _KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZ
 
 def _poll_of(resource: Resource) -> timedelta:
     return resource.spec.poll_interval if isinstance(resource, JenkinsSettings) else _POLL
+
+
+def _for(project: DevOpsProject, looks: Sequence[SetupLook]) -> Sequence[SetupLook]:
+    return [replace(look, generation=project.metadata.generation) for look in looks]
 
 
 def _waits_for_project(name: str) -> SetupLook:

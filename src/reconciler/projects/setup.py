@@ -33,11 +33,13 @@ class SetupLook:
         name: of the step, unique in the set-up.
         look: answers how it stands; asked only when all steps before it are done in this pass.
         item: what it makes outside; written as intended with the claim and as made when the step is done.
+        generation: of the project that it is for; kept with the step when it is done.
     """
 
     name: str
     look: Callable[[], Awaitable[Answer]]
     item: InventoryItem | None = None
+    generation: int = 0
 
 
 class SetupWork:
@@ -95,7 +97,7 @@ class SetupWork:
 
     async def store(self, steps: Mapping[str, SetupStep]) -> None:
         """Write steps, inventory and conditions."""
-        self._status = self._rendered(list(steps.values()))
+        self._status = self._rendered([self._as_of(step) for step in steps.values()])
         self._resource.body = await self._store.write_status(self._resource.body, self._status.dump())
 
     async def reread(self) -> dict[str, SetupStep]:
@@ -104,6 +106,11 @@ class SetupWork:
         resource.body = await self._store.fetch(Key(resource.kind, resource.namespace, resource.name))
         self._status = SettingsStatus.model_validate(resource.body.get("status") or {})
         return self.steps()
+
+    def _as_of(self, step: SetupStep) -> SetupStep:
+        """Return the step with the generation for which it is done."""
+        is_done = step.state is StepState.DONE and step.name in self._passed
+        return step.model_copy(update={"generation": self._looks[step.name].generation}) if is_done else step
 
     def _rendered(self, steps: list[SetupStep]) -> SettingsStatus:
         now, generation = self._clock.now(), self._resource.metadata.generation
