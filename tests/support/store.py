@@ -1,7 +1,7 @@
 """Resources in memory, with the guards of a real API server: versions, uids, generations, finalizers, deletion."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,8 @@ _MODELS: dict[str, type[Resource]] = {kind.kind: kind for kind in KINDS}
 class MemoryStore:
     """Implements `engine.store.Store`.
 
-    `writes` lists what was written, in order; `after_write` is called after each write has taken effect and may raise.
+    `writes` lists what was written, in order; `after_write` is called after each write has taken effect and may raise;
+    `before_write` is awaited before each status write, and may let somebody else go first.
     """
 
     def __init__(self, clock: ManualClock) -> None:
@@ -31,6 +32,7 @@ class MemoryStore:
         self.writes: list[str] = []
         self.fetches = 0
         self.after_write: Callable[[], None] = lambda: None
+        self.before_write: Callable[[], Awaitable[None]] = _nothing
         self.server_ahead = timedelta()
 
     # What a test does, as a person or another program would.
@@ -113,6 +115,7 @@ class MemoryStore:
         stored = json.loads(json.dumps(_without_nulls(status)))
         if stored == (body.get("status") or {}):
             return body
+        await self.before_write()
         self._guard(body)
         return self._wrote(f"status {key_of(body)}", self._keep({**self._get(key_of(body)), "status": stored}))
 
@@ -183,6 +186,10 @@ class MemoryStore:
         self.writes.append(what)
         self.after_write()
         return body
+
+
+async def _nothing() -> None:
+    pass
 
 
 def merged_with(body: Any, patch: Any) -> Any:

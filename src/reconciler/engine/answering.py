@@ -15,31 +15,33 @@ from reconciler.domain.errors import (
     Refused,
     Unavailable,
 )
-from reconciler.domain.resources import Step, StepState
+from reconciler.domain.resources import Step
 from reconciler.engine.patience import Patience
 
 
 def answer_for(error: ReconcilerError, step: Step, now: datetime, patience: Patience, salt: str = "") -> Answer:
     """Say what an expected error means for a step. A Conflict is not one: it ends the pass and rises."""
-    since = step.waiting_since if step.state is StepState.WAITING else None
+    reason = type(error).__name__
+    since = step.waiting_since if step.reason in ("", reason) else None
     match error:
         case Unavailable(retry_after=retry_after):
             until = now + retry_after if retry_after is not None else patience.next_look(since, now, salt)
             what = f"{error.system or 'a system'} to answer: {error.message}"
-            return Waiting(what, until, reason=type(error).__name__, system=error.system)
+            return Waiting(what, until, reason=reason, system=error.system)
         case Busy():
             until = patience.next_look(since, now, salt)
-            return Waiting(error.message, until, reason="Busy", system=error.system)
+            return Waiting(error.message, until, reason=reason, system=error.system)
         case AlreadyExists():
-            return Waiting(f"a second look: {error.message}", patience.next_look(since, now, salt), system=error.system)
+            what, until = f"a second look: {error.message}", patience.next_look(since, now, salt)
+            return Waiting(what, until, reason=reason, system=error.system)
         case Refused():
             remedy = "check the credentials and rights; it is looked at again every 5 minutes"
             until = now + patience.person
-            return Waiting(error.message, until, remedy=remedy, reason="Refused", system=error.system)
+            return Waiting(error.message, until, remedy=remedy, reason=reason, system=error.system)
         case Missing():
-            return Waiting(error.message, now + patience.person, reason="Missing", remedy="create what is named")
+            return Waiting(error.message, now + patience.person, reason=reason, remedy="create what is named")
         case Invalid() | NotFound():
-            return Failed(type(error).__name__, error.message)
+            return Failed(reason, error.message)
         case _:
             raise error
 

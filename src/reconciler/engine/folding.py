@@ -28,11 +28,15 @@ def fold(step: S, answer: Done | Skipped | Waiting | Failed, now: datetime, most
 
 
 def claimed(step: S, claim: Claim, what: str, now: datetime) -> S:
-    """Return the step with a claim that is about to be stored and acted on."""
+    """Return the step with a claim that is about to be stored and acted on.
+
+    A claim of which nothing could be sent is tried again: since when that is so is kept, the waits grow with it.
+    """
+    is_retry = step.claim is not None and step.claim.settled is Settled.NOT_SENT and step.claim.key == claim.key
     return _changed(
         step,
         {},
-        **_quiet(),
+        **_quiet() | {"waiting_since": step.waiting_since if is_retry else None},
         state=StepState.RUNNING,
         started_at=step.started_at or now,
         claim=claim,
@@ -45,11 +49,13 @@ def settled(step: S, how: Settled, facts: Facts) -> S:
     """Return the step with the end of its act, as its maker saw it."""
     if step.claim is None:
         return step
-    return _changed(step, facts, claim=step.claim.model_copy(update={"settled": how}))
+    since = step.waiting_since if how is Settled.NOT_SENT else None
+    return _changed(step, facts, claim=step.claim.model_copy(update={"settled": how}), waiting_since=since)
 
 
 def _waiting(step: S, answer: Waiting, now: datetime) -> S:
-    is_same = step.state is StepState.WAITING and step.reason == answer.reason
+    is_retry = step.state is StepState.RUNNING and step.waiting_since is not None
+    is_same = is_retry or (step.state is StepState.WAITING and step.reason == answer.reason)
     until = answer.until
     if is_same and until is not None and step.next_look_at is not None and now < step.next_look_at < until:
         # A look between two that were promised moves nothing: an unchanged world is not written again.

@@ -1,0 +1,139 @@
+"""Outages and lost answers on the way of a deployment: look before anything else, and do nothing twice."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from reconciler.domain.errors import Missing, OutcomeUnknown, RateLimited, Refused, Unavailable
+from reconciler.domain.outside.builds import Build, BuildKey, JobPath
+from reconciler.domain.resources import StageName
+from support.moments import EIGHT
+from support.scene import Killed, World
+
+
+def once(error: Exception) -> Callable[[], None]:
+    """Return what raises the first time it is called: the change has taken effect, its answer is lost."""
+    errors = iter([error])
+
+    def lose() -> None:
+        if (lost := next(errors, None)) is not None:
+            raise lost
+
+    return lose
+
+
+@pytest.mark.parametrize("system", ["jenkins", "argo", "dns"])
+async def test_an_answer_that_is_lost_doubles_nothing(system: str) -> None:
+    world = World()
+    getattr(world.outside, system).after_act = once(OutcomeUnknown("connection lost", system=system))
+    key = world.ask()
+    await world.until_ended(key)
+    assert world.phase(key) == "Succeeded"
+    assert world.outside.jenkins.count("api") == 1
+    assert world.outside.argo.syncs == ["shop--alpha--api"]
+
+
+async def test_a_lost_answer_to_a_sync_starts_no_second_one() -> None:
+    world = World()
+    key = world.ask()
+    await world.until_waiting_in(StageName.BUILD, key)
+    lose = once(OutcomeUnknown("connection lost", system="argocd"))
+    world.outside.argo.after_act = lambda: lose() if world.outside.argo.syncs else None
+    await world.until_ended(key)
+    assert (world.phase(key), world.outside.argo.syncs) == ("Succeeded", ["shop--alpha--api"])
+
+
+async def test_a_build_that_was_never_begun_is_begun_when_its_absence_is_proved() -> None:
+    world = World()
+    world.outside.jenkins.outage = OutcomeUnknown("connection lost", system="jenkins")
+    key = world.ask()
+    await world.look(key)
+    world.outside.jenkins.outage = None
+    await world.go_on(key, seconds=60)
+    assert world.outside.jenkins.count("api") == 0
+    await world.until_ended(key)
+    assert (world.phase(key), world.outside.jenkins.count("api")) == ("Succeeded", 1)
+
+
+async def test_a_cancel_right_after_a_kill_leaves_no_build_behind() -> None:
+    world = World()
+
+    def kill() -> None:
+        raise Killed
+
+    world.outside.jenkins.after_act = kill
+    key = world.ask()
+    try:
+        await world.look(key)
+    except* Killed:
+        world.outside.jenkins.after_act = lambda: None
+        world.begin_life()
+    late, world.outside.jenkins.builds = world.outside.jenkins.builds, []
+    world.store.edit(key, cancel=True)
+    await world.go_on(key, seconds=20)
+    assert world.phase(key) == "Running", "the request may still be on its way"
+    world.outside.jenkins.builds = late
+    await world.until_ended(key)
+    assert world.phase(key) == "Cancelled"
+    assert world.outside.jenkins.running() == []
+
+
+@pytest.mark.parametrize("system", ["jenkins", "registry", "argo", "dns", "probe"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("timeout"),
+        RateLimited("429", retry_after=timedelta(seconds=90)),
+        Refused("401"),
+        Missing("Secret jenkins is not there"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_outage_is_waited_for_and_work_goes_on_after_it(system: str, error: Exception) -> None:
+    world = World(verify={"path": "/"})
+    fake = getattr(world.outside, system)
+    fake.outage = error
+    key = world.ask()
+    await world.go_on(key, seconds=240)
+    status = world.record(key).status
+    assert (status.phase, status.reason) == ("Running", type(error).__name__)
+    assert status.waiting_for
+    assert status.next_look_at is not None
+    fake.outage = None
+    await world.until_ended(key)
+    assert (world.phase(key), world.outside.jenkins.count("api")) == ("Succeeded", 1)
+
+
+async def test_a_limit_is_obeyed_to_the_second() -> None:
+    world = World()
+    world.outside.jenkins.outage = RateLimited("429", retry_after=timedelta(seconds=90), system="jenkins")
+    assert await world.look(world.ask()) == EIGHT + timedelta(seconds=90)
+
+
+async def test_waits_grow_with_an_outage_up_to_a_minute() -> None:
+    world = World()
+    world.outside.jenkins.outage = Unavailable("refused", system="jenkins")
+    key, waits = world.ask(), []
+    for _ in range(14):
+        due = await world.look(key)
+        assert due is not None
+        waits.append((due - world.clock.now()).total_seconds())
+        world.clock.advance(waits[-1])
+    assert waits[0] < 5
+    assert 60 <= waits[-1] <= 72
+    assert sorted(waits[1:]) == waits[1:]
+
+
+async def test_the_shared_list_is_enough_while_a_build_runs() -> None:
+    world = World()
+    jenkins = world.outside.jenkins
+
+    def latest(path: JobPath, key: BuildKey, since: object) -> Build | None:
+        found = next((one for one in jenkins.builds if one.key == key), None)
+        return jenkins._as_seen(found) if found else None
+
+    jenkins.latest = latest  # type: ignore[method-assign]
+    key = world.ask()
+    await world.until_ended(key)
+    assert (world.phase(key), jenkins.searches) == ("Succeeded", 0)
