@@ -134,7 +134,7 @@ class Registry(System):
 
 @dataclass
 class DeploymentTool(System):
-    """Applications whose syncs take 10 s; 2 s later they are seen to be healthy. `alter` shows them in another state."""
+    """Applications whose syncs take 10 s; 2 s later they are seen to be healthy. `alter` shows them otherwise."""
 
     applications: dict[str, Application] = field(default_factory=dict)
     syncs: list[str] = field(default_factory=list)

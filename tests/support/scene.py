@@ -3,7 +3,7 @@
 Makers name only what the test is about.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,21 @@ DEADLINES = {
 
 class Killed(BaseException):
     """The process ends here."""
+
+
+def kill_at(point: int, store: MemoryStore, systems: Iterable[System]) -> None:
+    """Have the process end right after the nth write to the store or change outside, counted together."""
+    left = point
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    store.after_write = count
+    for system in systems:
+        system.after_act = count
 
 
 class Ledger:

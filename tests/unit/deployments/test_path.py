@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.domain.resources import StageName, StepState
-from support.scene import Killed, World
+from support.scene import Killed, World, kill_at
 
 MORE_THAN_ALL_POINTS = 60
 
@@ -55,17 +55,7 @@ async def test_all_places_where_a_kill_could_come_are_tried() -> None:
 @pytest.mark.parametrize("seconds_down", [1, 600])
 async def test_a_kill_anywhere_doubles_nothing_and_loses_nothing(point: int, seconds_down: int) -> None:
     world = World(("api", "web"))
-    left = point
-
-    def kill() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    world.store.after_write = kill
-    for system in world.outside.all:
-        system.after_act = kill
+    kill_at(point, world.store, world.outside.all)
     key = world.ask()
     try:
         await world.until_ended(key, world.environment)

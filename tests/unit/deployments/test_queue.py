@@ -7,7 +7,7 @@ import pytest
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from support.moments import EIGHT
-from support.scene import SPACE, Killed, World
+from support.scene import SPACE, Killed, World, kill_at
 
 BEFORE = EIGHT - timedelta(minutes=10)
 
@@ -216,17 +216,7 @@ async def test_a_kill_while_giving_way_ends_as_superseded_and_writes_nothing_wit
     first = world.ask("op-1")
     await world.go_on(first, seconds=30)
     second = world.ask("op-2")
-    left = point
-
-    def kill() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    world.store.after_write = kill
-    for system in world.outside.all:
-        system.after_act = kill
+    kill_at(point, world.store, world.outside.all)
     try:
         await world.until_ended(second, first)
     except* Killed:

@@ -10,7 +10,7 @@ from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import StageName
 from support.moments import EIGHT
 from support.outside import application
-from support.scene import OWNER, SPACE, Killed, World
+from support.scene import OWNER, SPACE, Killed, World, kill_at
 
 FOREIGN = RecordSet("www", "A", ("198.51.100.9",), 600)
 
@@ -163,17 +163,7 @@ async def test_removal_cancels_what_is_only_built() -> None:
 @pytest.mark.parametrize("point", range(1, 25))
 async def test_a_kill_while_removing_strands_nothing(point: int) -> None:
     world = await deployed()
-    left = point
-
-    def kill() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    world.store.after_write = kill
-    for system in world.outside.all:
-        system.after_act = kill
+    kill_at(point, world.store, world.outside.all)
     world.store.remove(world.environment)
     try:
         await until_gone(world)

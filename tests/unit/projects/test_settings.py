@@ -14,7 +14,7 @@ from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
 from support.moments import EIGHT
 from support.projects import ARGO, JENKINS, PROJECT, REGISTRY, ZONE, SetupWorld
-from support.scene import OWNER, SPACE, Killed, environment
+from support.scene import OWNER, SPACE, Killed, environment, kill_at
 
 THEIRS = Marker("cluster-2", "JenkinsSettings", "x", "y", "z")
 
@@ -56,15 +56,7 @@ async def test_what_is_to_be_made_stands_in_the_inventory_before_it_is_made() ->
 async def test_a_kill_anywhere_makes_nothing_twice_that_is_there(point: int) -> None:
     world = SetupWorld()
     world.add(JenkinsSettings)
-    left = point
-
-    def kill() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    world.store.after_write = world.jenkins.after_act = kill
+    kill_at(point, world.store, world.all)
     try:
         await world.settings.look(JENKINS)
     except* Killed:
@@ -285,15 +277,7 @@ async def test_settings_in_use_stay_until_their_users_are_gone() -> None:
 @pytest.mark.parametrize("point", range(1, 9))
 async def test_a_kill_while_removing_leaves_nothing_behind(point: int) -> None:
     world = await set_up()
-    left = point
-
-    def kill() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    world.store.after_write = world.jenkins.after_act = kill
+    kill_at(point, world.store, world.all)
     world.store.remove(JENKINS)
     try:
         await world.settings.look(JENKINS)
