@@ -3,10 +3,15 @@
 The rules are those of client-go. Nobody compares clocks of two machines: a holder is believed to be gone when its lease
 did not change for its duration as measured here, and we stop leading when we could not renew for two thirds of ours. An
 overlap would do no harm all the same: slots and claims are what keeps two writers apart.
+
+A holder's name is `<replica>_<life>`. A replica that finds the lease held by a former life of its own takes it at once,
+but only as its first act: a container that starts again does not wait for its own ghost, and of two programs that
+were given the same name by mistake the younger one wins once, and then it is quiet.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +23,7 @@ from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import LEASE, Body, Kind
 
 _log = logging.getLogger(__name__)
+_TICK = 0.001
 
 
 class Leases(Protocol):
@@ -42,6 +48,7 @@ class Terms:
 
     duration: timedelta = timedelta(seconds=15)
     every: timedelta = timedelta(seconds=3)
+    """How often it is renewed, or tried; also how long one attempt may take."""
 
     @property
     def given_up_after(self) -> timedelta:
@@ -67,7 +74,7 @@ class Leadership:
         clock: Clock | None = None,
         changed: Callable[[bool], None] = _nothing,
     ) -> None:
-        """Prepare; `identity` names this replica and this incarnation of it."""
+        """Prepare; `identity` names this replica and this life of it, with `_` between."""
         self.identity = identity
         self._leases = leases
         self._namespace, self._name = namespace, name
@@ -80,6 +87,9 @@ class Leadership:
         self._ended = asyncio.Event()
         self._ended.set()
         self._led = asyncio.Event()
+        self._stands_by = asyncio.Event()
+        self._stands_by.set()
+        self._has_tried = False
         self._state = PartState(Condition.UNKNOWN, "not a candidate yet")
 
     @property
@@ -90,6 +100,10 @@ class Leadership:
     async def leading(self) -> None:
         """Wait until we lead."""
         await self._led.wait()
+
+    async def ceased(self) -> None:
+        """Wait until we do not lead."""
+        await self._stands_by.wait()
 
     def state(self) -> PartState:
         """Return who leads, for `/readyz`; standing by is fine."""
@@ -116,20 +130,36 @@ class Leadership:
         await self._ended.wait()
 
     async def _round(self) -> None:
+        self._notice_our_end()
         began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._terms.every.total_seconds()):
+            async with asyncio.timeout(self._seconds_to_next()):
                 holder = await self._take_or_renew()
         except (TimeoutError, ReconcilerError) as exc:
             _log.warning("the lease cannot be held or read: %s %s", type(exc).__name__, exc)
-            holder = None
+            if self._led.is_set():
+                self._notice_our_end()
+            else:
+                self._decide(leads=False, holder="")
+            return
+        self._has_tried = True
         if holder == self.identity:
             self._led_until = began + self._terms.given_up_after.total_seconds()
             self._decide(leads=True, holder=holder)
         elif holder is not None:
             self._decide(leads=False, holder=holder)
-        elif self._led.is_set() and self._clock.monotonic() >= self._led_until:
+
+    def _notice_our_end(self) -> None:
+        """Cease to lead when our time is over, be it that we could not renew or that we were frozen."""
+        if self._led.is_set() and self._clock.monotonic() >= self._led_until:
             self._decide(leads=False, holder="")
+
+    def _seconds_to_next(self) -> float:
+        """Return how long an attempt or a rest may take: no longer than we lead without renewing."""
+        every = self._terms.every.total_seconds()
+        if not self._led.is_set():
+            return every
+        return max(min(every, self._led_until - self._clock.monotonic()), _TICK)
 
     async def _take_or_renew(self) -> str | None:
         """Return who holds the lease after this attempt; None when somebody wrote between our read and our write."""
@@ -148,7 +178,10 @@ class Leadership:
         return self.identity
 
     def _is_ours_to_take(self, lease: Body, spec: Mapping[str, Any]) -> bool:
-        if spec.get("holderIdentity") in {None, "", self.identity}:
+        holder = spec.get("holderIdentity")
+        if holder in {None, "", self.identity}:
+            return True
+        if not self._has_tried and _replica(holder) == _replica(self.identity):
             return True
         version, now = str(lease["metadata"]["resourceVersion"]), self._clock.monotonic()
         if version != self._seen[0]:
@@ -163,7 +196,7 @@ class Leadership:
         return {
             **spec,
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(self._terms.duration.total_seconds()),
+            "leaseDurationSeconds": math.ceil(self._terms.duration.total_seconds()),
             "acquireTime": spec.get("acquireTime", now) if is_renewal else now,
             "renewTime": now,
             "leaseTransitions": transitions if is_renewal or not spec else transitions + 1,
@@ -181,23 +214,30 @@ class Leadership:
             _log.warning("the lease could not be given back; it runs out by itself: %s %s", type(exc).__name__, exc)
 
     def _decide(self, *, leads: bool, holder: str) -> None:
-        led = self._led.is_set()
-        words = "leading" if leads else f"standing by; {holder} leads" if holder else "the lease cannot be reached"
+        others = f"standing by; {_replica(holder)} leads" if holder else "standing by; the lease cannot be reached"
+        words = "leading" if leads else others
         condition = Condition.OK if leads or holder else Condition.DEGRADED
         if (condition, words) != (self._state.state, self._state.detail):
             self._state = PartState(condition, words, self._clock.now())
-        if leads == led:
+            _log.info("%s", words, extra={"replica": _replica(self.identity)})
+        if leads == self._led.is_set():
             return
-        _log.info("this replica %s", "leads now" if leads else "leads no more")
         if leads:
+            self._stands_by.clear()
             self._led.set()
         else:
             self._led.clear()
+            self._stands_by.set()
         self._changed(leads)
 
     async def _rest(self) -> None:
         try:
-            async with asyncio.timeout(self._terms.every.total_seconds()):
+            async with asyncio.timeout(self._seconds_to_next()):
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _replica(holder: str) -> str:
+    """Return which replica a holder's name speaks of."""
+    return holder.rpartition("_")[0] or holder

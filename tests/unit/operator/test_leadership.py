@@ -33,6 +33,7 @@ class FakeLeases:
     def __init__(self) -> None:
         self.lease: Body | None = None
         self.down = False
+        self.moment = 0.01
 
     async def find(self, kind: Kind, namespace: str, name: str) -> Body | None:
         await self._moment()
@@ -58,7 +59,7 @@ class FakeLeases:
         return body
 
     async def _moment(self) -> None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.moment)
         if self.down:
             raise Unavailable("down")
 
@@ -149,3 +150,59 @@ async def test_beginning_and_ceasing_to_lead_is_told() -> None:
     await running
 
     assert told == [True, False]
+
+
+def held_by(holder: str) -> Body:
+    return {
+        "metadata": {"name": "x", "resourceVersion": "7"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3},
+    }
+
+
+async def test_a_replica_that_starts_again_does_not_wait_for_its_former_life() -> None:
+    leases = FakeLeases()
+    leases.lease = held_by("pod-1_former")
+    async with a_candidate(leases, "pod-1_this") as candidate:
+        await candidate.leading()
+
+        assert asyncio.get_running_loop().time() < 1
+        assert leases.lease["spec"]["holderIdentity"] == "pod-1_this"
+        assert leases.lease["spec"]["leaseTransitions"] == 4
+
+
+async def test_of_two_programs_with_one_name_the_younger_leads_and_then_it_is_quiet() -> None:
+    leases = FakeLeases()
+    async with a_candidate(leases, "pod-1_older") as older:
+        await older.leading()
+        async with a_candidate(leases, "pod-1_younger") as younger:
+            await younger.leading()
+            await older.ceased()
+            await asyncio.sleep(100)
+
+            assert younger.is_leading
+            assert not older.is_leading
+            assert leases.lease is not None
+            assert leases.lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_standby_says_who_leads_without_the_life() -> None:
+    leases = FakeLeases()
+    leases.lease = held_by("pod-2_abc")
+    async with a_candidate(leases, "pod-1_this") as candidate:
+        await asyncio.sleep(1)
+
+        assert candidate.state().detail == "standing by; pod-2 leads"
+        assert candidate.state().state is Condition.OK
+
+
+@pytest.mark.parametrize("answers_after", [0.01, 2.9, 60.0])
+async def test_who_cannot_renew_ceases_when_two_thirds_of_the_lease_are_over(answers_after: float) -> None:
+    leases = FakeLeases()
+    async with a_candidate(leases, "a") as a:
+        await a.leading()
+        renewed = asyncio.get_running_loop().time()
+        leases.down, leases.moment = True, answers_after
+        await a.ceased()
+
+        assert 9 < asyncio.get_running_loop().time() - renewed < 10.1
+        leases.moment = 0.01
