@@ -105,6 +105,8 @@ class Resync:
         """Set once everything was listed: the cache knows all there is."""
         self.last: datetime | None = None
         self.failures = 0
+        self.problem = ""
+        """Why the last pass failed; empty when it did not."""
 
     def soon(self) -> None:
         """Ask for a pass now: a watch began anew."""
@@ -123,7 +125,7 @@ class Resync:
             except ReconcilerError as exc:
                 delay = self._after_failure(exc)
             else:
-                self.failures = 0
+                self.failures, self.problem = 0, ""
                 self._report(found)
                 delay = self._interval * (0.9 + 0.2 * self._random.random())
             await self._rest(delay)
@@ -152,7 +154,8 @@ class Resync:
     def _after_failure(self, exc: ReconcilerError) -> timedelta:
         self.failures += 1
         hint = " (are the resource definitions installed?)" if isinstance(exc, NotFound) else ""
-        _log.warning("resync failed, %d in a row: %s%s", self.failures, exc, hint)
+        self.problem = f"{exc}{hint}"
+        _log.warning("resync failed, %d in a row: %s", self.failures, self.problem)
         return self._backoff.delay(self.failures, self._random)
 
     def _report(self, found: Found) -> None:

@@ -16,6 +16,7 @@ from yarl import URL
 
 from reconciler.agenda.agenda import Agenda, Looked
 from reconciler.agenda.resync import Found, Resync
+from reconciler.app.accepted import Accepted
 from reconciler.app.connections import Connections
 from reconciler.app.endpoints import Endpoints
 from reconciler.app.secrets import SecretReader
@@ -23,7 +24,7 @@ from reconciler.app.signals import Signals
 from reconciler.app.working import Workers, make_workers
 from reconciler.clients.kubernetes import Call, Credentials, Kubernetes
 from reconciler.clients.rabbitmq import ConnectionState, RabbitMQ
-from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import ReconcilerError
 from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import NAMESPACE, OUR_KINDS, Key
@@ -123,7 +124,7 @@ class Operator:
         topology = topology_of(settings)
         self.rabbitmq.declare(topology)
         self.intake = Intake(
-            resources=self.kubernetes,
+            resources=Accepted(self.kubernetes, self.cache),
             messenger=self.rabbitmq,
             topology=topology,
             namespace=kubernetes.own_namespace,
@@ -219,9 +220,11 @@ class Operator:
         await self.intake.stop()
         await self.agenda.stop(shutdown.looks)
         left = max(1.0, deadline - self.clock.monotonic() - _FOR_CLOSING)
+        # What a broker that is away has not heard of an end, the next life tells it: no use in waiting long.
+        for_beats = left / 2 if self.rabbitmq.state.connected else min(_FOR_AWAY, left / 2)
         with suppress(TimeoutError):
             async with asyncio.timeout(left):
-                await self.heartbeats.flush(timedelta(seconds=left / 2))
+                await self.heartbeats.flush(timedelta(seconds=for_beats))
                 await self.events.flush()
         await self.shell.stop()
         for task in self._tasks.values():
@@ -301,9 +304,12 @@ class Operator:
         return health
 
     def _kubernetes_state(self) -> PartState:
-        if self.ready.is_set():
-            return PartState(Condition.OK, f"last full list at {self.resync.last}")
-        return PartState(Condition.FAILED, f"not everything is listed yet; {self.resync.failures} passes failed")
+        asked = self.kubernetes.state()
+        if not self.ready.is_set():
+            failed = f"; {self.resync.failures} passes failed: {self.resync.problem}" if self.resync.problem else ""
+            return PartState(Condition.FAILED, f"not everything is listed yet{failed}", asked.since)
+        listed = f"last full list at {rfc3339(self.resync.last)}" if self.resync.last else "never listed"
+        return PartState(asked.state, f"{asked.detail}; {listed}" if asked.detail else listed, asked.since)
 
     def _broker_state(self) -> PartState:
         state = self.rabbitmq.state
@@ -313,6 +319,7 @@ class Operator:
 
 
 _FOR_CLOSING = 5.0
+_FOR_AWAY = 1.0
 _SYSTEMS = {"jenkins_connection": "jenkins", "argocd_connection": "argocd", "registry": "registry", "dns": "dns"}
 
 

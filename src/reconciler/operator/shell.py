@@ -29,6 +29,7 @@ from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import Body, Kind, key_of, revision_of
 from reconciler.domain.names import FINALIZER, GROUP
 from reconciler.operator.cache import Cache
+from reconciler.operator.diffbase import NoDiffBase
 from reconciler.operator.login import KopfCall, Login, OpensSessions
 from reconciler.operator.supervisor import Supervisor
 from reconciler.resilience.backoff import Backoff
@@ -105,7 +106,7 @@ class Shell:
             tuning: Kopf's knobs.
             clock: for `since` and the supervision.
             backoff: pauses between lives.
-            began: called when all watches of a life are open: time for a resync.
+            began: called when all watches of a life are open, and when the API answers again: time for a resync.
             install_signals: puts our signal handlers (back) in place.
             observe: told of each of Kopf's requests.
             random: for the jitter.
@@ -239,7 +240,10 @@ class Shell:
             self._cache.remember(body)
 
     def _heard(self, call: KopfCall) -> None:
+        is_back = bool(self._trouble) and not call.trouble
         self._trouble = call.trouble
+        if is_back and self._all_open.is_set():
+            self._began()
         if call.is_watch and call.status == HTTPStatus.OK and call.path in self._wanted:
             self._open.add(call.path)
             if self._open == self._wanted:
@@ -273,7 +277,7 @@ def kopf_settings(tuning: Tuning, random: Random) -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = None
     settings.persistence.finalizer = f"{FINALIZER}-kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{GROUP}", v1=False)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{GROUP}", v1=False)
+    settings.persistence.diffbase_storage = NoDiffBase()
     return settings
 
 

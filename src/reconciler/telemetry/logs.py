@@ -21,6 +21,8 @@ Format = Literal["auto", "json", "console"]
 
 _QUIET = ("aiormq", "aio_pika", "asyncio", "aiohttp.access")
 """Libraries that tell at INFO what nobody asked for."""
+_RETRIES = "Request attempt #"
+"""Kopf tells each retry of each of its watches as an error; an outage is told once, by who notices it."""
 _KOPF = ("settings", "k8s_skip", "k8s_ref")
 _FIELDS = ("operation", "project", "environment", "component", "traceparent")
 
@@ -32,6 +34,7 @@ def set_up_logs(
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(secrets, is_json=not _is_for_people(format_, stream)))
+    handler.addFilter(_is_not_noise)
     root = logging.getLogger()
     for former in root.handlers[:]:
         root.removeHandler(former)
@@ -71,6 +74,12 @@ def _formatter(secrets: Secrets, *, is_json: bool) -> logging.Formatter:
     else:
         last += [structlog.dev.ConsoleRenderer(), _MaskingText(secrets)]
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
+
+
+def _is_not_noise(record: logging.LogRecord) -> bool:
+    """Leave retries out unless everything is wanted."""
+    is_retry = record.name.startswith("kopf.") and str(record.msg).startswith(_RETRIES)
+    return not is_retry or logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 class _Masking:
