@@ -129,9 +129,13 @@ class SetupWork:
         return self._status.model_copy(update=changes)
 
     def _next_look(self, steps: list[SetupStep], now: datetime) -> datetime | None:
-        """Return when to look again; a look between two polls moves nothing, so an unchanged world is not written."""
-        if any(step.state is not StepState.DONE for step in steps):
-            return min((step.next_look_at for step in steps if step.next_look_at), default=None)
+        """Return when to look again; a look between two polls moves nothing, so an unchanged world is not written.
+
+        The steps behind the first that is not done were not asked in this pass: what they said of the future is over.
+        """
+        first = next((step for step in steps if step.state is not StepState.DONE), None)
+        if first is not None:
+            return first.next_look_at
         due, checked = self._status.next_look_at, self._status.checked_at
         is_planned = due is not None and checked is not None and now < due == checked + self.poll
         return due if is_planned else now + self.poll
