@@ -137,10 +137,15 @@ class ZoneLine:
         self._clock = clock
         self._snapshots: dict[str, _Snapshot] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._written: dict[str, datetime] = {}
 
     async def snapshot(self, domain: str, since: datetime | None) -> tuple[RecordSet, ...]:
-        """Return the whole zone, read at most 60 s ago and not before `since`; those who ask at once share a read."""
-        oldest = max(self._clock.now() - _FRESH, since or self._clock.now() - _FRESH)
+        """Return the whole zone, read at most 60 s ago and not before `since`; those who ask at once share a read.
+
+        A read that was begun before a write of ours ended may not show it, and is no snapshot any more.
+        """
+        moments = (self._clock.now() - _FRESH, *(at for at in (since, self._written.get(domain)) if at is not None))
+        oldest = max(moments)
         async with self._locks.setdefault(domain, asyncio.Lock()):
             kept = self._snapshots.get(domain)
             if kept is None or kept.begun < oldest:
@@ -154,8 +159,14 @@ class ZoneLine:
 
     async def replace_record_set(self, domain: str, record: RecordSet) -> None:
         """Make the values of one type at one name exactly these."""
-        await self.client.replace_record_set(domain, record)
+        try:
+            await self.client.replace_record_set(domain, record)
+        finally:
+            self._written[domain] = self._clock.now()
 
     async def delete_record_set(self, domain: str, kind: str, name: str) -> None:
         """Remove all values of one type at one name."""
-        await self.client.delete_record_set(domain, kind, name)
+        try:
+            await self.client.delete_record_set(domain, kind, name)
+        finally:
+            self._written[domain] = self._clock.now()
