@@ -48,6 +48,10 @@ class Faults:
     """Seconds before each answer; `slow` weather adds up to a second."""
     retry_after: int | None = None
     """Seconds that a 429 of the weather asks for; None: as the real system words it."""
+    flapping: float = 0.3
+    """The share of requests that flapping weather strikes."""
+    limited: float = 0.5
+    """The share of requests that rate-limited weather turns away."""
     seed: int = 0
     planned: list[Planned] = field(default_factory=list)
 
@@ -72,9 +76,9 @@ class Faults:
         match self.weather:
             case Weather.DOWN:
                 return Strike.REFUSE
-            case Weather.FLAPPING if self.dice.random() < 0.3:
+            case Weather.FLAPPING if self.dice.random() < self.flapping:
                 return self.dice.choice([Strike.REFUSE, Strike.UNAVAILABLE, Strike.LOSE_ANSWER])
-            case Weather.RATE_LIMITED if self.dice.random() < 0.5:
+            case Weather.RATE_LIMITED if self.dice.random() < self.limited:
                 return Strike.LIMIT
             case _:
                 return Strike.NONE

@@ -27,6 +27,7 @@ ORGANISATION = "acme"
 _SERVED_WITHIN = 10.0
 _JENKINS_TOKEN = "sandbox-jenkins-token"
 _ARGO_TOKEN = "sandbox-argocd-token"
+_STRUCK = 0.1
 _AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -146,11 +147,13 @@ class World:
     def set_weather(self, weather: Weather, *systems: str) -> None:
         """Change the weather over the named systems (`jenkins`, `argocd`, `registry`, `dns`), or over all.
 
-        A 429 of the weather asks for one second: the real systems ask for half a minute, and nobody would wait for it.
+        It is as bad as a person has patience for: a tenth of the requests is struck, and a 429 asks for one second,
+        where the real systems ask for half a minute.
         """
         for name in systems or self._http:
             faults = self._http[name].faults
             faults.weather, faults.retry_after = weather, 1
+            faults.flapping = faults.limited = _STRUCK
         if weather is Weather.DOWN and (not systems or "argocd" in systems):
             self.argocd.stream.cut_all()
 
