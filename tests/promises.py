@@ -25,7 +25,7 @@ def promised() -> dict[str, list[str]]:
 
 def collected() -> set[str]:
     """Return the ids of all tests, without parameters."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "--no-header", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--no-header", "-p", "no:cacheprovider"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         sys.exit(f"the tests cannot be collected:\n{listed.stdout[-4000:]}{listed.stderr[-2000:]}")
