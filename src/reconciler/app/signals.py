@@ -84,6 +84,7 @@ class Signals:
         environment = Key(_ENVIRONMENT, key.namespace, f"{spec.get('projectRef')}--{spec.get('environment')}")
         if is_over:
             yield environment
+            yield from self._first_waiting(key.namespace, spec.get("projectRef", ""), spec.get("environment", ""))
         elif phase == Phase.QUEUED and (holder := self._holder(environment)) is not None and holder != key:
             yield holder
 
@@ -96,10 +97,12 @@ class Signals:
             yield from self._active_records(namespace, project, name)
             yield from (Key(kind, namespace, project) for kind in ("ArgoSettings",))
         elif _holder_of(change.before) is not None and _holder_of(body) is None:
-            waiting = queued(self._store, namespace, project, name)
-            if waiting:
-                first = min(waiting, key=precedence)
-                yield Key(_RECORD, namespace, first.name)
+            yield from self._first_waiting(namespace, project, name)
+
+    def _first_waiting(self, namespace: str, project: str, environment: str) -> Iterator[Key]:
+        """Yield who comes first; if it ends without taking the slot, its end yields the next."""
+        if waiting := queued(self._store, namespace, project, environment):
+            yield Key(_RECORD, namespace, min(waiting, key=precedence).name)
 
     def _by_project(self, key: Key) -> Iterator[Key]:
         for kind in _OF_A_PROJECT:

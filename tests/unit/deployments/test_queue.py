@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from support.moments import EIGHT
-from support.scene import SPACE, Killed, World, kill_at
+from support.scene import Killed, World, kill_at
 
 BEFORE = EIGHT - timedelta(minutes=10)
 
@@ -15,12 +14,9 @@ BEFORE = EIGHT - timedelta(minutes=10)
 async def test_deployments_of_a_queue_go_in_the_order_they_were_asked_for() -> None:
     world = World()
     world.clock.advance(3600)
-    third, second, first = world.ask("a-3", at=EIGHT), world.ask("op-2", at=EIGHT - timedelta(seconds=1)), None
+    third, second = world.ask("a-3", at=EIGHT), world.ask("op-2", at=EIGHT - timedelta(seconds=1))
     first = world.ask("op-1", at=BEFORE)
     holders: list[str] = []
-    for key in (third, second, first):
-        # All are known to wait before one of them may take the slot.
-        world.store.set_status(key, phase="Queued")
     for _ in range(200):
         for key in (third, second, first):
             await world.look(key)
@@ -34,8 +30,6 @@ async def test_deployments_of_a_queue_go_in_the_order_they_were_asked_for() -> N
 async def test_the_name_decides_between_requests_of_one_moment() -> None:
     world = World()
     later, earlier = world.ask("op-b", at=BEFORE), world.ask("op-a", at=BEFORE)
-    for key in (later, earlier):
-        world.store.set_status(key, phase="Queued")
     await world.look(later)
     assert world.record(later).status.waiting_for == "op-a, which comes first"
     await world.look(earlier)
@@ -47,8 +41,6 @@ async def test_a_request_from_the_future_counts_from_its_creation() -> None:
     future = world.ask("op-1", at=EIGHT + timedelta(days=1))
     world.clock.advance(5)
     world.ask("op-2")
-    for key in (future, Key("DeploymentRecord", SPACE, "op-2")):
-        world.store.set_status(key, phase="Queued")
     await world.look(future)
     assert world.holder() == "op-1"
 

@@ -74,7 +74,7 @@ class Queue:
         others = [
             other
             for other in queued(self.store, record.namespace, record.spec.project_ref, environment.spec.name)
-            if other.name != record.name and not other.is_paused and not _is_on_hold(other, environment)
+            if other.name != record.name and not _is_on_hold(other, environment)
         ]
         if environment.spec.concurrency is Concurrency.SUPERSEDE:
             newest = max(others, key=precedence, default=record)
@@ -105,8 +105,13 @@ def _is_on_hold(record: DeploymentRecord, environment: Environment) -> bool:
 
 
 def queued(store: Store, namespace: str, project: str, environment: str) -> list[DeploymentRecord]:
-    """Return the records that wait in the queue of an environment."""
+    """Return the records that wait for an environment, those not looked at yet included, those on pause left out."""
     bodies = store.list_("DeploymentRecord", namespace, project=project, environment=environment, active_only=True)
-    waiting = (body for body in bodies if (body.get("status") or {}).get("phase") == Phase.QUEUED)
+    phases = (None, Phase.PENDING, Phase.QUEUED)
+    waiting = (body for body in bodies if (body.get("status") or {}).get("phase") in phases)
     records = (readable(DeploymentRecord, body) for body in waiting)
-    return [record for record in records if record is not None and not record.is_deleting and not record.spec.cancel]
+    return [record for record in records if record is not None and _is_waiting(record)]
+
+
+def _is_waiting(record: DeploymentRecord) -> bool:
+    return not (record.is_paused or record.is_deleting or record.spec.cancel)
