@@ -5,4 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["support.rabbitmq", "support.docker_registry", "support.event_loops", "support.envtest", "support.promised"]
+pytest_plugins = [
+    "support.rabbitmq",
+    "support.docker_registry",
+    "support.event_loops",
+    "support.envtest",
+    "support.promised",
+]
