@@ -1,7 +1,7 @@
 """The slot of an environment: who may change it outside. Pure; taken and given back by guarded writes of the status."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.domain.resources import (
     DeploymentRecord,
@@ -14,16 +14,18 @@ from reconciler.domain.resources import (
 from reconciler.domain.resources.environment import Holder
 
 Precedence = tuple[datetime, str]
+_CREATED_WITHIN = timedelta(seconds=1)
 
 
 def precedence(record: DeploymentRecord) -> Precedence:
     """Return the order of a record among those of its environment: when it was asked for, then its name.
 
-    A request that claims to come from the future counts from the record's creation.
+    A request that claims to come from the future counts from the record's creation, which the API server tells in
+    whole seconds: what was asked for within that second keeps its own moment, and its order among others.
     """
     created = record.metadata.created_at
     asked = record.spec.requested_at or created
-    if created is not None and asked is not None and asked > created:
+    if created is not None and asked is not None and asked >= created + _CREATED_WITHIN:
         asked = created
     if asked is None:
         raise ValueError(f"{record} has neither requestedAt nor a creation time")

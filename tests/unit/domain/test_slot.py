@@ -45,7 +45,14 @@ def test_precedence_is_a_total_order(a: DeploymentRecord, b: DeploymentRecord, c
 def test_nobody_comes_first_by_claiming_the_future(one: DeploymentRecord) -> None:
     created = one.metadata.created_at
     assert created is not None
-    assert precedence(one)[0] <= created
+    assert precedence(one)[0] < created + timedelta(seconds=1)
+
+
+def test_two_requests_within_one_second_keep_their_order() -> None:
+    """The API server tells creations in whole seconds; the earlier request must not be the later one by its name."""
+    first = asked("z", EIGHT + timedelta(milliseconds=100))
+    second = asked("a", EIGHT + timedelta(milliseconds=700))
+    assert precedence(first) < precedence(second)
 
 
 def test_without_a_time_of_request_the_creation_counts() -> None:
