@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 
+from reconciler.sandbox.scenarios.bad_message import BAD_MESSAGE
+from reconciler.sandbox.scenarios.broken_build import BROKEN_BUILD
 from reconciler.sandbox.scenarios.first_deployment import FIRST_DEPLOYMENT
+from reconciler.sandbox.scenarios.outage import OUTAGE
 from reconciler.sandbox.scenarios.play import Play, Scenario
 
-SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in (FIRST_DEPLOYMENT,)}
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario for scenario in (FIRST_DEPLOYMENT, BROKEN_BUILD, OUTAGE, BAD_MESSAGE)
+}
 """All scenarios by name."""
 
 __all__ = ["SCENARIOS", "Play", "Scenario"]

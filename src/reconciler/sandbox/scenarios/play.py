@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 
 from reconciler.domain.clock import Clock, SystemClock
@@ -87,6 +88,10 @@ class Play:
         return self._report()
 
     # What a story may do.
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._clock.now()
 
     async def send(self, request: Request) -> Request:
         """Send a request, as one of the operations that are reported."""
