@@ -159,8 +159,17 @@ class RabbitMQ:
         )
         with outcome_of(exchange, routing_key):
             async with asyncio.timeout(self._publish_timeout.total_seconds()):
-                target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-                await target.publish(message, routing_key, mandatory=mandatory)
+                # Not by an Exchange: that holds the channel until each message is written, one after the other, a turn
+                # of the loop or more for each; with many looks under way heartbeats would wait for seconds.
+                underlay = await channel.get_underlay_channel()
+                await underlay.basic_publish(  # type: ignore[call-arg]  # its abstract class omits `wait`
+                    message.body,
+                    exchange=exchange,
+                    routing_key=routing_key,
+                    properties=message.properties,
+                    mandatory=mandatory,
+                    wait=False,
+                )
 
     # Keeping it up.
 
