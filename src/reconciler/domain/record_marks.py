@@ -7,8 +7,9 @@ change was on its way (`was`).
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from reconciler.domain.outside.dns import RecordSet, RecordType
 from reconciler.domain.ownership import Marker, find_marker
@@ -92,6 +93,15 @@ class MarkedZone:
         self._at: dict[str, list[RecordSet]] = {}
         for each in self.records.values():
             self._at.setdefault(each.name, []).append(each)
+        self._marks: dict[Key, Mark | None] = {}
+
+    @classmethod
+    def of(cls, records: Sequence[RecordSet]) -> "MarkedZone":
+        """Return the zone of a snapshot; the last one is kept, because many compare with the same snapshot."""
+        global _last  # noqa: PLW0603 - a memory of one pure answer
+        if _last is None or _last[0] is not records or not isinstance(records, tuple):
+            _last = (records, cls(records))
+        return _last[1]
 
     def at(self, name: str) -> list[RecordSet]:
         """Return every record set at a name."""
@@ -103,6 +113,11 @@ class MarkedZone:
 
     def mark(self, key: Key) -> Mark | None:
         """Return the mark on a type and name; None when nothing, or something else, stands there."""
+        if key not in self._marks:
+            self._marks[key] = self._read_mark(key)
+        return self._marks[key]
+
+    def _read_mark(self, key: Key) -> Mark | None:
         record = self.mark_record(key)
         marker = find_marker(record.values[0]) if record and len(record.values) == 1 else None
         if record is None or marker is None:
@@ -111,10 +126,18 @@ class MarkedZone:
         values, was = (hashes["values"], hashes["was"] or "") if hashes else ("", "")
         return Mark(record, marker, values, tuple(filter(None, (values, *was.split("+")))))
 
-    def marked_keys(self) -> set[Key]:
-        """Return type and name of everything that has a mark's record, ours or not, there or gone."""
+    def keys_of(self, marker: Marker) -> set[Key]:
+        """Return type and name of everything that carries the mark of the marker's owner, there or gone."""
+        return self._keys_by_owner.get(_owner_of(marker), set())
+
+    @cached_property
+    def _keys_by_owner(self) -> dict[tuple[str, ...], set[Key]]:
         names = (name for kind, name in self.records if kind == RecordType.TXT)
-        return {key for name in names if (key := marked_key(name)) is not None and marker_name(*key) == name}
+        found: dict[tuple[str, ...], set[Key]] = {}
+        for name in names:
+            if (key := marked_key(name)) is not None and marker_name(*key) == name and (mark := self.mark(key)):
+                found.setdefault(_owner_of(mark.marker), set()).add(key)
+        return found
 
     def external_owner(self, name: str) -> str:
         """Return whose a name is by the marks of external-dns, of the old form or the new; empty if nobody's."""
@@ -133,3 +156,11 @@ class MarkedZone:
             return self.external_owner(key[1]) or "unmarked"
         found = mark.marker
         return f"{found.kind}/{found.namespace}/{found.name} of {found.owner}"
+
+
+def _owner_of(marker: Marker) -> tuple[str, ...]:
+    """Return what `Marker.is_same_owner` compares."""
+    return marker.owner, marker.kind, marker.namespace, marker.name
+
+
+_last: tuple[Sequence[RecordSet], MarkedZone] | None = None

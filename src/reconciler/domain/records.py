@@ -160,7 +160,7 @@ def plan(
         ttl_bounds: the provider's.
         sweeps: whether only records of exactly this incarnation (uid) are removed: for leftovers.
     """
-    work = _Work(MarkedZone(actual), marker, policy, frozenset(adopt), ttl_bounds)
+    work = _Work(MarkedZone.of(actual), marker, policy, frozenset(adopt), ttl_bounds)
     wanted = work.read(desired)
     for record in wanted:
         work.want(record)
@@ -306,7 +306,7 @@ class _Work:
     def remove_all_but(self, wanted: Collection[Key], *, of_this_uid: bool) -> None:
         """Plan the removal of everything that carries our mark and is not wanted; names with a problem stay."""
         stuck = {problem.name for problem in self.problems}
-        for key in sorted(self.zone.marked_keys() - set(wanted) - self.displaced):
+        for key in sorted(self.zone.keys_of(self.marker) - set(wanted) - self.displaced):
             mark, there = self._own_mark(key), self.zone.records.get(key)
             if mark is None or key[1] in stuck or (of_this_uid and mark.marker.uid != self.marker.uid):
                 continue
