@@ -1,7 +1,8 @@
 """The answer to a resource whose spec cannot be read: which field, which rule, what to do. It waits for a person."""
 
+from collections import OrderedDict
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -14,10 +15,30 @@ _MOST_NAMED = 5
 R = TypeVar("R", bound=Resource)
 
 
+_READ: OrderedDict[tuple[type[Resource], int], tuple[Body, Resource | None]] = OrderedDict()
+_KEPT = 512
+
+
 def readable(kind: type[R], body: Body | None) -> R | None:
-    """Return the resource, None where it is not there or its spec cannot be read: its own look says what is wrong."""
+    """Return the resource, None where it is not there or its spec cannot be read: its own look says what is wrong.
+
+    The same body gives the same resource, for as long as it is among the last that were asked for: looks by the
+    hundred ask for the same project and settings. So whoever asks changes neither.
+    """
+    if body is None:
+        return None
+    key = (kind, id(body))
+    kept = _READ.get(key)
+    if kept is None or kept[0] is not body:  # the body is kept with it, so that its id names no other one
+        kept = _READ[key] = (body, _read(kind, body))
+        if len(_READ) > _KEPT:
+            _READ.popitem(last=False)
+    return cast("R | None", kept[1])
+
+
+def _read(kind: type[R], body: Body) -> R | None:
     try:
-        return kind(body) if body is not None else None
+        return kind(body)
     except ValidationError:
         return None
 
