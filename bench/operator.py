@@ -44,8 +44,7 @@ async def _main(profile: Path | None, *, sampling: bool) -> None:
             case "collect":
                 return gc.collect()
             case "profile" if profiler and profile:
-                profiler.enable() if asked["on"] else profiler.disable()
-                return profiler.dump_stats(profile)
+                return profiler.enable() if asked["on"] else profiler.dump_stats(profile)
             case _:
                 raise ValueError(command)
 

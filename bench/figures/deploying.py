@@ -100,7 +100,9 @@ async def _round(sums: Sums, world: Child, operator: Child, load: Load, places: 
 
 def _report(table: Table, sums: Sums, where: str) -> None:
     count = len(sums.deployments)
-    table.add(Row(f"floor: CPU per resource{where}", sums.floor, "ms", note="one Kopf change handler, one status field"))
+    table.add(
+        Row(f"floor: CPU per resource{where}", sums.floor, "ms", note="one Kopf change handler, one status field")
+    )
     table.add(Row(f"CPU of the operator per deployment{where}", sums.cpu, "ms"))
     note = "all systems together, the sandbox's API server too" if not where else ""
     table.add(Row(f"CPU of the simulators per deployment{where}", 1000 * sums.world_cpu / count, "ms", note=note))
@@ -108,7 +110,9 @@ def _report(table: Table, sums: Sums, where: str) -> None:
     table.add(Row(f"deployments per minute{where}", 60 * count / sums.seconds, at_least=None if where else 1000))
     waits = [one.latency for one in sums.deployments]
     table.add(Row(f"accepted to first heartbeat, p50{where}", percentile(waits, 0.5), "s"))
-    table.add(Row(f"accepted to first heartbeat, p99{where}", percentile(waits, 0.99), "s", at_most=None if where else 1))
+    table.add(
+        Row(f"accepted to first heartbeat, p99{where}", percentile(waits, 0.99), "s", at_most=None if where else 1)
+    )
     ended = Counter(one.phase for one in sums.deployments)
     table.add(Row(f"ended as Succeeded{where}", ended["Succeeded"], note=f"of {count}: {dict(ended)}"))
     table.add(Row(f"heartbeats per deployment{where}", sum(one.beats for one in sums.deployments) / count))
