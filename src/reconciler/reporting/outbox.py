@@ -1,4 +1,4 @@
-"""A box of keys that are due: delivered side by side in waves, each key at most once at a time.
+"""A box of keys that are due: delivered side by side, each key at most once at a time.
 
 What is delivered for a key is looked up at the moment of delivery: while the other side is away, everything that was
 put in for a key meanwhile has become one delivery. The box is one task; whoever runs `run()` owns it.
@@ -75,9 +75,13 @@ class Outbox(Generic[K]):
         due = self._clock.monotonic() + after.total_seconds()
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
-            self._count += 1
-            heapq.heappush(self._heap, (due, self._count, key))
-            self._changed.set()
+            if key not in self._underway:
+                self._push(key, due)
+
+    def _push(self, key: K, due: float) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (due, self._count, key))
+        self._changed.set()
 
     def drop(self, key: K) -> None:
         """Forget a key."""
@@ -90,15 +94,16 @@ class Outbox(Generic[K]):
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        while True:
-            self._changed.clear()
-            if wave := self._take_wave():
-                self._rested.clear()
-                await self._deliver_all(wave)
-                continue
-            if not self._has_due():
-                self._rested.set()
-            await self._wait()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._changed.clear()
+                for key in self._take_due():
+                    self._underway.add(key)
+                    self._rested.clear()
+                    group.create_task(self._deliver_one(key))
+                if not self._underway and not self._has_due():
+                    self._rested.set()
+                await self._wait()
 
     async def flush(self, within: timedelta) -> bool:
         """Wait until nothing is due now, or the time is over; tell whether nothing is. `run` has to be running."""
@@ -120,20 +125,20 @@ class Outbox(Generic[K]):
             heapq.heappop(self._heap)  # put again earlier, or dropped
         return self._heap[0][0] if self._heap else None
 
-    def _take_wave(self) -> list[K]:
+    def _take_due(self) -> list[K]:
         now = self._clock.monotonic()
-        wave: list[K] = []
-        while now >= self._not_before and len(wave) < self._width:
+        taken: list[K] = []
+        while now >= self._not_before and len(self._underway) + len(taken) < self._width:
             next_due = self._next_due()
             if next_due is None or next_due > now:
                 break
             key = heapq.heappop(self._heap)[2]
             del self._due[key]
-            wave.append(key)
-        return wave
+            taken.append(key)
+        return taken
 
     async def _wait(self) -> None:
-        next_due = self._next_due()
+        next_due = self._next_due() if len(self._underway) < self._width else None
         try:
             async with asyncio.timeout(None if next_due is None else self._seconds_until(next_due)):
                 await self._changed.wait()
@@ -144,20 +149,25 @@ class Outbox(Generic[K]):
         # Never less than a tick: a timer may fire a hair early, and would be set again without end.
         return max(max(due, self._not_before) - self._clock.monotonic(), _TICK)
 
-    async def _deliver_all(self, wave: list[K]) -> None:
-        self._underway.update(wave)
+    async def _deliver_one(self, key: K) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver_one(key)) for key in wave]
+            self._heard(await self._attempt(key))
         finally:
-            self._underway.clear()
-        if all(task.result() for task in tasks):
-            self._failures = 0
-            return
-        self._failures += 1
-        self._not_before = self._clock.monotonic() + self._backoff.delay(self._failures, self._random).total_seconds()
+            self._underway.discard(key)
+            if key in self._due:  # put again meanwhile
+                self._push(key, self._due[key])
+            self._changed.set()
 
-    async def _deliver_one(self, key: K) -> bool:
+    def _heard(self, was_there: bool) -> None:  # noqa: FBT001 - the answer of one method handed to another
+        """Let the box wait when the other side is away; what failed beside the first counts as the same failure."""
+        now = self._clock.monotonic()
+        if was_there:
+            self._failures = 0
+        elif now >= self._not_before:
+            self._failures += 1
+            self._not_before = now + self._backoff.delay(self._failures, self._random).total_seconds()
+
+    async def _attempt(self, key: K) -> bool:
         """Deliver a key and tell whether the other side was there."""
         try:
             again = await self._deliver(key)
