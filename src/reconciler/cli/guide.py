@@ -1,16 +1,29 @@
 """What a sandbox that is up tells its user: how to point kubectl, a broker client and a browser at it."""
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from reconciler.sandbox.running import Sandbox
 from reconciler.sandbox.world import NAMESPACE
 
+_NAME = "reconciler"
+
+
+def program() -> str:
+    """Return how this program is called from here: by its name where the shell finds it, else by its path."""
+    called = Path(sys.argv[0])
+    if called.name != _NAME or shutil.which(_NAME):
+        return _NAME
+    here = Path.cwd()
+    return str(called.relative_to(here) if called.is_absolute() and called.is_relative_to(here) else called)
+
 
 def guide(sandbox: Sandbox, kubeconfig: Path) -> str:
     """Return the text."""
-    world, web = sandbox.world, sandbox.operator.web.url
+    world, web, call = sandbox.world, sandbox.operator.web.url, program()
     return f"""\
 The sandbox is up: a real operator, and around it simulated systems on loopback. Ctrl-C ends it.
 
@@ -21,8 +34,8 @@ kubectl
 
 RabbitMQ: exchange devops, heartbeats on exchange devops.heartbeat
   export AMQP_URL={shlex.quote(_shown(world.rabbitmq, is_ours=world.has_own_broker))}
-  reconciler sandbox message initialize | reconciler send -
-  reconciler sandbox message deploy --environment alpha | reconciler send -
+  {call} sandbox message initialize | {call} send -
+  {call} sandbox message deploy --environment alpha | {call} send -
 
 Browser
   {web}/readyz?verbose

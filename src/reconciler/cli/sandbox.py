@@ -11,9 +11,11 @@ from random import SystemRandom
 from typing import TypeVar
 
 import click
+from rich.console import Console
 
 from reconciler.cli.guide import guide
 from reconciler.cli.run import stop_on_signals
+from reconciler.cli.watch import watch
 from reconciler.sandbox.running import NotReady, Sandbox
 from reconciler.sandbox.samples import SAMPLES, Requests
 from reconciler.sandbox.scenarios import SCENARIOS, Play
@@ -65,6 +67,7 @@ class Options:
     pace: float | None
     within: float
     as_json: bool
+    live: bool
     write_kubeconfig: Path | None
     kubeconfig: Path | None
     rabbitmq: str
@@ -91,6 +94,7 @@ class Options:
 @click.option("--pace", type=click.FloatRange(0, 10), help="0: instant (scenarios); 1: to be followed (else).")
 @click.option("--within", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds for a scenario.")
 @click.option("--json", "as_json", is_flag=True, help="Print the scenario's report as JSON.")
+@click.option("--live", is_flag=True, help="Show the scenario as it goes on, at pace 1.")
 @click.option("--write-kubeconfig", type=_FILE, metavar="FILE", help="Written when everything is ready.")
 @click.option("--kubeconfig", type=_FILE, metavar="FILE", help="Use this real API server; CRDs are applied to it.")
 @click.option("--rabbitmq", default="", metavar="URL", help="Use this real broker: amqp://user:password@host:port/")
@@ -99,7 +103,7 @@ def run(**given: object) -> None:
     """Keep a sandbox up until interrupted, or play a scenario in it and report."""
     options = Options(**given)  # type: ignore[arg-type]  # click has checked them
     try:
-        sys.exit(asyncio.run(_play(options) if options.scenario else _stay(options)))
+        sys.exit(asyncio.run(play_scenario(options) if options.scenario else _stay(options)))
     except NotReady as error:
         raise click.ClickException(str(error)) from error
 
@@ -123,23 +127,28 @@ async def _stay(options: Options) -> int:
     return 0
 
 
-async def _play(options: Options) -> int:
+async def play_scenario(options: Options) -> int:
     """Play a scenario; 0 when it ended as it should."""
     stop = asyncio.Event()
     stop_on_signals(stop.set)
     scenario = SCENARIOS[options.scenario or ""]
     async with Sandbox(
-        options.world(pace=0.0),
+        options.world(pace=1.0 if options.live else 0.0),
         port_base=options.port_base,
         variables=scenario.variables,
         install_signals=lambda: stop_on_signals(stop.set),
         log_level="error",
     ) as sandbox:
         play = Play(sandbox, scenario, seed=options.seed, operations=options.operations, weather=options.weather)
-        report = await unless(stop, play.perform(options.within))
+        if options.live:
+            report = await unless(stop, watch(play, options.within, Console()))
+        else:
+            report = await unless(stop, play.perform(options.within))
     if report is None:
         click.echo("interrupted", err=True)
         return _INTERRUPTED
+    if options.live:
+        return 0 if report.ok else 1
     if options.as_json:
         click.echo(json.dumps(report.document(), indent=2))
         for problem in report.problems:

@@ -77,6 +77,8 @@ class World:
         )
         self.godaddy = GoDaddy(clock=clock, seed=seed, domains=(DOMAIN,))
         self._http = {"jenkins": self.jenkins, "argocd": self.argocd, "registry": self.dockerhub, "dns": self.godaddy}
+        for system in self._http.values():
+            system.faults.latency = 0.15 * pace
         self._parts = (
             *(() if kubeconfig else (self.kube,)),
             *(() if rabbitmq else (self.broker,)),

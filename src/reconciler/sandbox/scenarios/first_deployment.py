@@ -19,7 +19,7 @@ async def play(play: Play) -> None:
 
 FIRST_DEPLOYMENT = Scenario(
     "first-deployment",
-    "A project with two components and two environments is set up and deployed to both.",
+    "A project with two components is set up and deployed to two environments.",
     play,
     operations=3,
 )
