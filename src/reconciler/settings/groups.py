@@ -333,7 +333,9 @@ class Agenda(Group):
 
     model_config = SettingsConfigDict(env_prefix="RECONCILER_")
 
-    look_concurrency: Count = Field(64, description="Looks at once.")
+    look_concurrency: Count = Field(
+        32, description="Looks at once; more of them make each turn of the event loop, and so every heartbeat, slower."
+    )
     resync_interval: Annotated[Duration, Field(ge=_SECOND, le=24 * _HOUR)] = Field(
         5 * _MINUTE, description="How often everything is looked at, whatever the watches said."
     )
