@@ -36,10 +36,12 @@ def answer_for(error: ReconcilerError, step: Step, now: datetime, patience: Pati
             return Waiting(what, until, reason=reason, system=error.system)
         case Refused():
             remedy = "check the credentials and rights; it is looked at again every 5 minutes"
-            until = now + patience.person
+            # The first time soon: a Secret that was refused is read again. `since` is known from the second on.
+            until = now + (patience.shortest if since is None else patience.person)
             return Waiting(error.message, until, remedy=remedy, reason=reason, system=error.system)
         case Missing():
-            return Waiting(error.message, now + patience.person, reason=reason, remedy="create what is named")
+            until = patience.next_look(since, now, salt)
+            return Waiting(error.message, until, reason=reason, remedy="create what is named")
         case Invalid() | NotFound():
             return Failed(reason, error.message)
         case _:
