@@ -118,10 +118,16 @@ class Signals:
         namespace = change.key.namespace
         project = ((change.after or change.before or {}).get("spec") or {}).get("projectRef")
         projects = [project] if project else [b["metadata"]["name"] for b in self._store.list_(_PROJECT, namespace)]
+        is_news = _spec_differs(change) or _became_ready(change)
         for name in projects:
             yield Key(_PROJECT, namespace, name)
-            if _spec_differs(change):
+            if is_news:
                 yield from self._active_records(namespace, name, None)
+        if is_news and change.key.kind == "GitCredential":
+            for kind in ("JenkinsSettings", "ArgoSettings"):
+                yield from (
+                    Key(kind, namespace, body["metadata"]["name"]) for body in self._store.list_(kind, namespace)
+                )
 
     def _active_records(self, namespace: str, project: str, environment: str | None) -> Iterator[Key]:
         bodies = self._store.list_(_RECORD, namespace, project=project, environment=environment, active_only=True)
@@ -140,6 +146,16 @@ def _spec_differs(change: Change) -> bool:
     if before is None or after is None:
         return True
     return _wanted(before) != _wanted(after)
+
+
+def _became_ready(change: Change) -> bool:
+    """Tell whether settings work now that did not before: who met them as they were looks again."""
+    return not _is_ready(change.before) and _is_ready(change.after)
+
+
+def _is_ready(body: Body | None) -> bool:
+    conditions = ((body or {}).get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _wanted(body: Body) -> tuple[Any, ...]:

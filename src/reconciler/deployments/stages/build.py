@@ -6,6 +6,7 @@ from typing import Protocol
 
 from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Skipped, Waiting
+from reconciler.domain.errors import Missing, NotFound
 from reconciler.domain.names import image_tag
 from reconciler.domain.outside.builds import Build, BuildKey, BuildState, JobPath, Parameters
 from reconciler.domain.resources import Component, DeploymentRecord, JenkinsSettings, Settled, StageStatus
@@ -149,7 +150,11 @@ class BuildStage:
         parameters = build_parameters(scene, component, key, self.own_registry)
 
         async def act() -> Facts:
-            queue_id = await builds.start_build(path, key, parameters)
+            try:
+                queue_id = await builds.start_build(path, key, parameters)
+            except NotFound as error:
+                job = f"job {path.folder}/{path.name}, which JenkinsSettings {scene.jenkins.name} makes"
+                raise Missing(job, system="jenkins") from error
             return {"externalId": f"queue/{queue_id}"} if queue_id else {}
 
         return Nudge(
