@@ -9,18 +9,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 
 from reconciler.app.endpoints import Endpoints
 from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
 from reconciler.app.secrets import SecretReader
 from reconciler.clients import godaddy
 from reconciler.clients.argocd import ArgoCD, ArgoSession, translator
+from reconciler.clients.asks import Reply, Translate
 from reconciler.clients.dockerhub import DockerHub
 from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.clients.oci import Credentials, OciRegistry
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import Missing
+from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
 from reconciler.domain.resources.common import SecretReference
@@ -91,7 +93,12 @@ class Connections:
         if (line := self._jenkins.get(where)) is None:
             authorization = partial(self._basic, where, own.username, own.token.get_secret_value())
             endpoint = self._endpoints.make(
-                "jenkins", where.endpoint, own, authorization=authorization, keeps_cookies=True
+                "jenkins",
+                where.endpoint,
+                own,
+                authorization=authorization,
+                translate=self._forgetting(where),
+                keeps_cookies=True,
             )
             line = JenkinsLine(Jenkins(endpoint), self._clock, own.watch_interval, self._build_changed)
             self._jenkins[where] = line
@@ -118,7 +125,11 @@ class Connections:
         if (line := self._argo.get(where)) is None:
             session = await self._argo_session(where)
             endpoint = self._endpoints.make(
-                "argocd", where.endpoint, own, authorization=session, translate=translator(self._mask)
+                "argocd",
+                where.endpoint,
+                own,
+                authorization=partial(self._bearer, where, session),
+                translate=self._forgetting(where, translator(self._mask)),
             )
             client = ArgoCD(endpoint, session=session, ui_url=where.endpoint)
             line = self._argo.setdefault(where, ArgoLine(client, self._clock, self._application_changed))
@@ -135,14 +146,26 @@ class Connections:
 
     async def _argo_session(self, where: Where) -> ArgoSession:
         own = self._settings.argocd
-        token, username, password = own.token.get_secret_value(), own.username, own.password.get_secret_value()
-        if where.secret:
-            values = await self._secrets.read(where.namespace, where.secret)
-            token, username, password = (values.get(key, "") for key in ("token", "username", "password"))
-            if not token and not (username and password):
-                raise Missing(f"key token, or username and password, in Secret {where.secret}")
+        token, username, password = await self._argo_login(where)
         door = self._endpoints.make("argocd", where.endpoint, own, translate=translator(self._mask))
         return ArgoSession(token=token, asks=door, username=username, password=password, clock=self._clock)
+
+    async def _argo_login(self, where: Where) -> tuple[str, str, str]:
+        own = self._settings.argocd
+        if not where.secret:
+            return own.token.get_secret_value(), own.username, own.password.get_secret_value()
+        values = await self._secrets.read(where.namespace, where.secret)
+        token, username, password = (values.get(key, "") for key in ("token", "username", "password"))
+        if not token and not (username and password):
+            self._secrets.forget(where.namespace, where.secret)
+            raise Missing(f"key token, or username and password, in Secret {where.secret}")
+        return token, username, password
+
+    async def _bearer(self, where: Where, session: ArgoSession) -> Mapping[str, str]:
+        """Authorize with what the Secret says now."""
+        token, username, password = await self._argo_login(where)
+        session.use(token=token, username=username, password=password)
+        return await session()
 
     # Registries
 
@@ -200,7 +223,7 @@ class Connections:
                 where.endpoint,
                 own,
                 authorization=partial(self._sso_key, where),
-                translate=godaddy.translate,
+                translate=self._forgetting(where, godaddy.translate),
                 limiter=_limiter(own, self._clock),
             )
             line = self._zones[where] = ZoneLine(GoDaddy(endpoint), self._clock)
@@ -223,6 +246,16 @@ class Connections:
         if not key:
             raise Missing("GODADDY_KEY and GODADDY_SECRET, or credentialsRef of the DNSZone")
         return {"authorization": f"sso-key {key}:{secret}"}
+
+    def _forgetting(self, where: Where, translate: Translate | None = None) -> Translate:
+        """Read answers as the vendor does, and the Secret again after a 401: it may have been changed."""
+
+        def read(reply: Reply, operation: str) -> ReconcilerError | None:
+            if reply.status == HTTPStatus.UNAUTHORIZED and where.secret:
+                self._secrets.forget(where.namespace, where.secret)
+            return translate(reply, operation) if translate else None
+
+        return read
 
     # Git
 

@@ -36,6 +36,7 @@ class ArgoSession:
         clock: Clock | None = None,
         cooldown: timedelta = _COOLDOWN,
     ) -> None:
+        self._given = (token, username, password)
         self._is_fixed = bool(token)
         self._token = token
         self._asks, self._username, self._password = asks, username, password
@@ -52,6 +53,17 @@ class ArgoSession:
                 if not self._token:
                     await self._log_in()
         return {"authorization": f"Bearer {self._token}"}
+
+    def use(self, *, token: str, username: str, password: str) -> None:
+        """Take these credentials from now on; the same ones again change nothing."""
+        if (token, username, password) == self._given:
+            return
+        self._given = (token, username, password)
+        self._is_fixed = bool(token)
+        self._token = token
+        self._username, self._password = username, password
+        self._refusal = None
+        self.generation += 1
 
     def renew(self, generation: int) -> bool:
         """Drop the token of that generation after a 401; tell whether another try can help."""
