@@ -16,6 +16,7 @@ __all__ = ["REGISTRY", "TOKEN_ORIGINS", "Credentials", "CredentialsSource", "Doc
 REGISTRY = "https://registry-1.docker.io"
 TOKEN_ORIGINS = ("https://auth.docker.io",)
 
+_SYSTEM = "registry"
 _TOKEN_LIFE = timedelta(minutes=10)
 _SHORT_DESCRIPTION = 100
 """The longest `description`; our marker is longer and goes to `full_description`."""
@@ -57,7 +58,7 @@ class DockerHub:
         self._registry = RegistryApi(
             registry,
             origin=registry_origin,
-            system="dockerhub",
+            system=_SYSTEM,
             credentials=credentials,
             token_origins=token_origins,
             clock=clock,
@@ -106,12 +107,12 @@ class DockerHub:
                 raise
             if found.description != description:
                 message = f"dockerhub has a repository {namespace}/{short} already"
-                raise AlreadyExists(message, system="dockerhub", status=refused.status) from refused
+                raise AlreadyExists(message, system=_SYSTEM, status=refused.status) from refused
 
     async def delete_repository(self, name: str) -> None:
         """Say that it is kept: no documented call deletes a repository (FACTS 3.1). Raises Invalid."""
         message = f"dockerhub cannot delete {name}: no documented call does; it is kept, delete it on its web page"
-        raise Invalid(message, system="dockerhub")
+        raise Invalid(message, system=_SYSTEM)
 
     async def find_image(self, repository: str, tag: str) -> Image | None:
         """Return the image with this tag, if it is there. A HEAD, which no pull limit counts."""
@@ -121,7 +122,7 @@ class DockerHub:
             return Image(path, tag, await self._registry.digest_of(path, tag, head))
         if head.status == _UNAUTHORIZED and await self.find_repository(path) is not None:
             message = f"dockerhub does not let these credentials pull {path}: their scopes do not cover it"
-            raise Refused(message, system="dockerhub", status=head.status)
+            raise Refused(message, system=_SYSTEM, status=head.status)
         return None
 
     def _split(self, name: str) -> tuple[str, str]:
@@ -145,7 +146,7 @@ class DockerHub:
         """Ask the Hub API; a token that is refused is replaced once."""
         credentials = await self._credentials()
         if credentials is None:
-            raise Missing("dockerhub needs credentials: username and password or access token", system="dockerhub")
+            raise Missing("dockerhub needs credentials: username and password or access token", system=_SYSTEM)
         statuses = (*expect, _UNAUTHORIZED)
         reply: Reply | None = None
         for _ in range(2):
@@ -157,7 +158,7 @@ class DockerHub:
             if reply.status != _UNAUTHORIZED:
                 return reply
             self._tokens.drop("hub", credentials, token)
-        raise Refused(f"dockerhub accepts no token for {operation}", system="dockerhub", status=_UNAUTHORIZED)
+        raise Refused(f"dockerhub accepts no token for {operation}", system=_SYSTEM, status=_UNAUTHORIZED)
 
     async def _ask_token(self, credentials: Credentials) -> Token:
         body = {"identifier": credentials.username, "secret": credentials.password}
@@ -167,8 +168,8 @@ class DockerHub:
             )
         except Refused as refused:
             message = "dockerhub does not accept user name and password (or access token): check the secret"
-            raise Refused(message, system="dockerhub", status=refused.status) from refused
+            raise Refused(message, system=_SYSTEM, status=refused.status) from refused
         token = read_object(reply).get("access_token")
         if not isinstance(token, str) or not token:
-            raise Unavailable("dockerhub gave no token", system="dockerhub", status=reply.status)
+            raise Unavailable("dockerhub gave no token", system=_SYSTEM, status=reply.status)
         return Token(token, _TOKEN_LIFE.total_seconds())

@@ -36,16 +36,16 @@ def translate(reply: Reply, operation: str) -> ReconcilerError | None:
             message = (
                 "GoDaddy does not know this key and secret; a key for production does not work on OTE, nor the reverse"
             )
-            return Refused(message, system="godaddy", status=_UNAUTHORIZED)
+            return Refused(message, system=reply.system, status=_UNAUTHORIZED)
         case 403:
             message = (
                 "GoDaddy does not let this account use its DNS API (ACCESS_DENIED): since 2024 it is only for accounts "
                 "with 10 or more domains or a Discount Domain Club - Premier plan"
             )
-            return Refused(message, system="godaddy", status=_FORBIDDEN)
+            return Refused(message, system=reply.system, status=_FORBIDDEN)
         case 409:
             message = f"GoDaddy refuses {operation}: the domain is locked, expired or not on GoDaddy's name servers"
-            return Refused(message, system="godaddy", status=_CONFLICT)
+            return Refused(message, system=reply.system, status=_CONFLICT)
         case 422:
             return _unprocessable(reply, operation)
         case _:
@@ -60,7 +60,7 @@ def _unprocessable(reply: Reply, operation: str) -> Invalid | None:
             return None
     said = f"{error.get('code', '')} {error.get('message', '')}".strip()[:_WORDS]
     message = f"GoDaddy will not take {operation}: {said}" + (f" ({field})" if field else "")
-    return Invalid(message, field=field, system="godaddy", status=_UNPROCESSABLE)
+    return Invalid(message, field=field, system=reply.system, status=_UNPROCESSABLE)
 
 
 class GoDaddy:
@@ -125,7 +125,7 @@ class GoDaddy:
         reply = await self._endpoint.ask("DELETE", path, expect=(_NO_CONTENT, _NOT_FOUND), operation="delete_records")
         # 404 is "no such domain" or "no such record": only the domain's absence makes the GET fail too.
         if reply.status == _NOT_FOUND and await self.find_record_set(domain, type, name) is not None:
-            raise Conflict(f"GoDaddy still shows {type} {name}", system="godaddy", status=_NOT_FOUND)
+            raise Conflict(f"GoDaddy still shows {type} {name}", system=reply.system, status=_NOT_FOUND)
 
 
 def _path(domain: str, *steps: str) -> str:
@@ -136,7 +136,7 @@ def _path(domain: str, *steps: str) -> str:
 def _rows(reply: Reply) -> list[dict[str, Any]]:
     rows = reply.json()
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Unavailable("GoDaddy answered with something unexpected", system="godaddy", status=reply.status)
+        raise Unavailable("GoDaddy answered with something unexpected", system=reply.system, status=reply.status)
     return rows
 
 
