@@ -71,7 +71,8 @@ class Credentials:
         """Read the service account of the pod. Raises Invalid when this is not a pod."""
         host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
         if not host:
-            raise Invalid("not in a pod: KUBERNETES_SERVICE_HOST is not set", field="KUBERNETES_SERVICE_HOST")
+            message = "not in a pod, where Kubernetes sets it: set KUBECONFIG to the path of a kubeconfig"
+            raise Invalid(message, field="KUBERNETES_SERVICE_HOST")
         token_file = TokenFile(folder / "token")
         token_file.read()
         namespace = folder / "namespace"
