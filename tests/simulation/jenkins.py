@@ -1,0 +1,205 @@
+"""A Jenkins in memory: queue, quiet period, runs, restarts; and the client through which one process asks it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.domain.errors import AlreadyExists, NotFound
+from reconciler.domain.outside.builds import Build, BuildKey, BuildState, Folder, GitLogin, Job, JobPath, JobShape
+from reconciler.domain.ownership import Marker
+from tests.simulation.doors import Door
+from tests.simulation.loop import Process
+from tests.simulation.oracles import Oracles
+from tests.simulation.registry import RegistryModel
+from tests.simulation.world import World
+
+_QUIET = 5.0
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    """A wish, then a run."""
+
+    key: BuildKey
+    image: str
+    queue_id: int
+    path: str
+    number: int | None = None
+    state: BuildState = BuildState.QUEUED
+    is_hidden: bool = False
+    is_stopping: bool = False
+
+    def shown(self) -> Build:
+        url = f"http://jenkins/{self.number}/" if self.number else ""
+        return Build(self.key, self.state, self.number, self.queue_id, url, "")
+
+
+class JenkinsModel:
+    """The server."""
+
+    def __init__(self, world: World, registry: RegistryModel, oracles: Oracles) -> None:
+        self._world, self._registry, self._oracles = world, registry, oracles
+        self.folders: dict[str, Folder] = {}
+        self.jobs: dict[str, Job] = {}
+        self.items: list[_Item] = []
+        self.runs: Counter[BuildKey] = Counter()
+        self._queue_ids = self._numbers = 0
+
+    # What is asked.
+
+    def queue(self) -> list[Build]:
+        return [one.shown() for one in self.items if one.state is BuildState.QUEUED and not one.is_hidden]
+
+    def all_builds(self) -> list[Build]:
+        return [one.shown() for one in self.items if one.number is not None and not one.is_hidden]
+
+    def start(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int:
+        if f"{path.folder}/{path.name}" not in self.jobs:
+            raise NotFound("there is no such job", system="jenkins")
+        same = next((one for one in self.items if one.key == key and one.state is BuildState.QUEUED), None)
+        if same is not None:
+            return same.queue_id
+        self._queue_ids += 1
+        item = _Item(key, parameters["IMAGE"], self._queue_ids, path.name)
+        self.items.append(item)
+        self._world.note(f"jenkins queues {key.operation_id}/{key.component} as {item.queue_id}", count="builds")
+        self._world.later(0.5, _QUIET, self._begin, item)
+        return item.queue_id
+
+    def stop(self, build: Build) -> None:
+        for item in self.items:
+            if item.queue_id != build.queue_id:
+                continue
+            if item.state is BuildState.QUEUED:
+                item.state = BuildState.ABORTED
+                self.items.remove(item)  # A cancelled wish is in no list.
+            elif item.state is BuildState.RUNNING and not item.is_stopping:
+                item.is_stopping = True
+                self._world.later(0.5, 8, self._end, item, BuildState.ABORTED)
+            return
+
+    # What goes on.
+
+    def _begin(self, item: _Item) -> None:
+        if item.state is not BuildState.QUEUED or item not in self.items:
+            return
+        if item.is_hidden:
+            self._world.later(1, 5, self._begin, item)
+            return
+        self._numbers += 1
+        item.number, item.state = self._numbers, BuildState.RUNNING
+        self.runs[item.key] += 1
+        self._world.note(f"jenkins runs {item.key.operation_id}/{item.key.component} as #{item.number}", count="runs")
+        self._oracles.build_ran(item.key, self.runs[item.key])
+        luck, dice = self._world.dice.random(), self._world.dice
+        is_plain = self._world.is_calm or luck < 0.85
+        result = BuildState.PASSED if is_plain else BuildState.FAILED if luck < 0.9 else BuildState.ABORTED
+        self._world.later(15, dice.choice((40, 90, 300)), self._end, item, result)
+
+    def _end(self, item: _Item, result: BuildState) -> None:
+        if item.state is not BuildState.RUNNING:
+            return
+        if item.is_hidden:
+            self._world.later(1, 5, self._end, item, result)
+            return
+        item.state = result
+        if result is BuildState.PASSED:
+            lag = 1 if self._world.is_calm else self._world.dice.choice((0.5, 5, 60))
+            self._world.later(0, lag, self._registry.push, item.image, item.key.image_tag)
+
+    def restart(self) -> None:
+        """Go away for a moment: of the queue only what was on disk is there again, after a while; runs go on or not."""
+        self._world.note("jenkins restarts", count="jenkins restarts")
+        for item in tuple(self.items):
+            lot = self._world.dice.random()
+            if item.state is BuildState.QUEUED and lot < 0.6:
+                item.state = BuildState.ABORTED
+                self.items.remove(item)
+            elif item.state is BuildState.RUNNING and lot < 0.3:
+                item.state = BuildState.ABORTED
+            item.is_hidden = True
+            self._world.later(2, 25, self._show, item)
+
+    def _show(self, item: _Item) -> None:
+        item.is_hidden = False
+
+
+class JenkinsClient:
+    """One process' questions. Fits the ports of builds, jobs and the shared list."""
+
+    def __init__(self, door: Door, model: JenkinsModel, oracles: Oracles) -> None:
+        self._door, self._model, self._oracles = door, model, oracles
+
+    async def list_builds(self, folder: str) -> tuple[Build, ...]:
+        return _merged(await self._door.call("queue", self._model.queue), await self._runs())
+
+    async def find_build(self, path: JobPath, key: BuildKey, since: object) -> Build | None:
+        queue = await self._door.call("queue", self._model.queue)
+        return next((one for one in _merged(queue, await self._runs()) if one.key == key), None)
+
+    async def start_build(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int | None:
+        return await self._door.call(
+            f"start_build {key.operation_id}/{key.component}",
+            lambda: self._model.start(path, key, parameters),
+            change=True,
+            sent=lambda process: self._oracles.starts_build(process, key),
+        )
+
+    async def stop(self, path: JobPath, build: Build) -> None:
+        await self._door.call("stop", lambda: self._model.stop(build), change=True)
+
+    async def _runs(self) -> list[Build]:
+        return await self._door.call("builds", self._model.all_builds)
+
+    # Set-up.
+
+    async def version(self) -> str:
+        return "2.516"
+
+    async def find_folder(self, path: str) -> Folder | None:
+        return await self._door.call("find_folder", lambda: self._model.folders.get(path))
+
+    async def create_folder(self, path: str, marker: Marker) -> None:
+        await self._set_up("create_folder", self._model.folders, path, Folder(path, marker))
+
+    async def find_job(self, path: JobPath) -> Job | None:
+        return await self._door.call("find_job", lambda: self._model.jobs.get(f"{path.folder}/{path.name}"))
+
+    async def create_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
+        job = Job(path, marker, shape, "http://jenkins/job")
+        await self._set_up("create_job", self._model.jobs, f"{path.folder}/{path.name}", job)
+
+    async def update_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
+        def effect() -> None:
+            self._model.jobs[f"{path.folder}/{path.name}"] = Job(path, marker, shape, "http://jenkins/job")
+
+        await self._door.call("update_job", effect, change=True, sent=self._sent)
+
+    async def delete_item(self, path: str) -> None:
+        await self._door.call("delete_item", lambda: self._model.jobs.pop(path, None), change=True, sent=self._sent)
+
+    async def find_credential(self, folder: str, identity: str) -> str | None:
+        return None
+
+    async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:
+        raise NotImplementedError
+
+    async def delete_credential(self, folder: str, identity: str) -> None:
+        raise NotImplementedError
+
+    async def _set_up(self, what: str, things: dict[str, Any], name: str, thing: object) -> None:
+        def effect() -> None:
+            if name in things:
+                raise AlreadyExists(f"{name} is there", system="jenkins")
+            things[name] = thing
+
+        await self._door.call(what, effect, change=True, sent=self._sent)
+
+    def _sent(self, process: Process) -> None:
+        self._oracles.sets_up(process, "JenkinsSettings")
+
+
+def _merged(queue: list[Build], runs: list[Build]) -> tuple[Build, ...]:
+    started = {one.queue_id for one in runs}
+    return (*runs, *(one for one in queue if one.queue_id not in started))

@@ -1,0 +1,330 @@
+"""What must always hold (DESIGN section 6), judged from outside: by what is stored, sent, run and told."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.names import FINALIZER, image_tag
+from reconciler.domain.outside.applications import Application, Health, OperationPhase
+from reconciler.domain.outside.builds import BuildKey
+from reconciler.domain.resources import Phase
+from tests.simulation.loop import BEGINNING, Process
+from tests.simulation.world import SPACE, World
+
+if TYPE_CHECKING:
+    from tests.simulation.broker import Broker
+    from tests.simulation.kube import KubeApi
+
+_ENDS = frozenset(phase.value for phase in Phase if phase.is_end)
+_MUTE = 240.0
+"""So many seconds may a record stand still without saying why."""
+_LATE = 180.0
+"""So many seconds may a look be overdue."""
+_ANNOUNCE_WITHIN = 300.0
+
+
+class Oracles:
+    """The judges. A violation is told to the world, which ends the run."""
+
+    def __init__(self, world: World, kube: "KubeApi") -> None:
+        self._world, self._kube = world, kube
+        self.broker: Broker
+        self.ends: dict[str, str] = {}
+        self._created: Counter[str] = Counter()
+        self._syncs: Counter[str] = Counter()
+        self._ended_at: dict[str, float] = {}
+        self._moved: dict[Key, float] = {}
+        self._reads: dict[tuple[str, str], tuple[float, Application | None]] = {}
+        self._asked_to_go: dict[str, float] = {}
+        kube.listeners.append(self._stored)
+
+    # What is stored.
+
+    def _stored(self, before: Body | None, after: Body | None) -> None:
+        body = after or before or {}
+        match body["kind"]:
+            case "DeploymentRecord":
+                self._record_stored(before, after)
+            case "Environment" if before is not None and after is not None:
+                self._environment_stored(before, after)
+            case "DevOpsProject" if before is not None and after is not None:
+                self._project_stored(before, after)
+            case _:
+                return
+
+    def _record_stored(self, before: Body | None, after: Body | None) -> None:
+        body: Body = after or before or {}
+        operation, name = body["spec"]["operationId"], body["metadata"]["name"]
+        self._moved[Key("DeploymentRecord", SPACE, name)] = self._world.loop.time()
+        if before is None:
+            self._created[operation] += 1
+            self._world.note(f"record {name} is created", count="records of operations")
+            self._holds(self._created[operation] == 1, "rule 2", f"{operation} has a second record")
+            return
+        if after is None:
+            self._record_gone(operation, before)
+            return
+        if after["metadata"].get("deletionTimestamp"):
+            self._asked_to_go.setdefault(name, self._world.loop.time())
+        old, new = before.get("status") or {}, after.get("status") or {}
+        if old != new:
+            self._status_moved(operation, old, new)
+            self._gate_passed(body, old, new)
+
+    def _status_moved(self, operation: str, old: Body, new: Body) -> None:
+        phase, former = new.get("phase", ""), old.get("phase", "")
+        told = [f"{s['name']}:{s.get('component', '')}={s['state']}" for s in new.get("stages", []) if s["state"] != "Pending"]
+        self._world.note(f"record {operation} {new.get('sequence')} {phase} {' '.join(told)} {new.get('waitingFor', '')[:60]}")
+        self._holds(former not in _ENDS or phase == former, "rule 5", f"{operation} ended as {former}, and now as {phase}")
+        is_only_announced = {**old, "announced": 0} == {**new, "announced": 0}
+        risen = new.get("sequence", 0) - old.get("sequence", 0)
+        self._holds(risen > 0 or (is_only_announced and risen == 0), "rule 5", f"{operation}: sequence rose by {risen}")
+        if phase in _ENDS and former not in _ENDS:
+            self.ends[operation] = phase
+            self._ended_at[operation] = self._world.loop.time()
+            self._world.counts[phase] = self._world.counts.get(phase, 0) + 1
+        if new.get("announced", 0) > old.get("announced", 0):
+            is_told = self._is_told(operation, phase, new["announced"])
+            self._holds(is_told, "rule 5", f"{operation} is marked as announced, and no last heartbeat was delivered")
+
+    def _record_gone(self, operation: str, last: Body) -> None:
+        self._world.note(f"record {operation} is gone")
+        phase = (last.get("status") or {}).get("phase", "")
+        self._holds(phase in _ENDS, "rule 5", f"the record of {operation} vanished as {phase or 'new'}")
+        asked = self._asked_to_go.get(last["metadata"]["name"], self._world.loop.time())
+        waited = self._world.loop.time() - asked
+        is_told = self._is_told(operation, phase) or waited > _ANNOUNCE_WITHIN - 10
+        self._holds(is_told, "rule 5", f"the record of {operation} went unannounced after {waited:.0f} s")
+
+    def _is_told(self, operation: str, phase: str, sequence: int | None = None) -> bool:
+        return any(
+            beat["operation_id"] == operation and beat["phase"] == phase and sequence in (None, beat["sequence"])
+            for beat in reversed(self.broker.heartbeats)
+        )
+
+    def _environment_stored(self, before: Body, after: Body) -> None:
+        old, new = before.get("status") or {}, after.get("status") or {}
+        name = after["metadata"]["name"]
+        was, now = old.get("holder"), new.get("holder")
+        if was != now:
+            self._world.note(f"slot of {name}: {(was or {}).get('record')} -> {(now or {}).get('record')}")
+            self._holds(was is None or now is None, "rule 4", f"{name} went from {was} to {now} without being free")
+            self._holds(now is None or now["epoch"] > old.get("epoch", 0), "rule 4", f"{name}: the epoch did not rise")
+            if was is not None:
+                self._given_back(name, was)
+        for component, running in (new.get("current") or {}).items():
+            former = (old.get("current") or {}).get(component)
+            if former and running != former:
+                self._holds(_order(running) >= _order(former), "order", f"{name}/{component}: {former} -> {running}")
+
+    def _given_back(self, name: str, was: Mapping[str, Any]) -> None:
+        self._world.counts["slots given back"] = self._world.counts.get("slots given back", 0) + 1
+        del name, was
+
+    def _project_stored(self, before: Body, after: Body) -> None:
+        old = {one["id"]: one for one in (before.get("status") or {}).get("operations", [])}
+        for one in (after.get("status") or {}).get("operations", []):
+            former = old.get(one["id"], {})
+            state, was = one.get("state", ""), former.get("state", "")
+            self._holds(was not in _ENDS or was == state, "rule 5", f"{one['id']} ended as {was} and as {state}")
+            if state in _ENDS and was not in _ENDS:
+                self.ends[one["id"]] = state
+                self._world.note(f"initialize {one['id']} ends as {state} {one.get('message', '')[:80]}")
+
+    # What is read and believed.
+
+    def read_application(self, process: Process, name: str, found: Application | None) -> None:
+        """Remember what a live read showed."""
+        self._reads[process.name, name] = self._world.loop.time(), found
+
+    def _gate_passed(self, body: Body, old: Body, new: Body) -> None:
+        """Judge each sync that became Done: a live read of its own must have said so, after the sync's end."""
+        done = {s["component"] for s in old.get("stages", []) if s["name"] == "sync" and s["state"] == "Done"}
+        for stage in new.get("stages", []):
+            if stage["name"] != "sync" or stage["state"] != "Done" or stage["component"] in done:
+                continue
+            name = f"{body['spec']['projectRef']}--{body['spec']['environment']}--{stage['component']}"
+            reads = [(at, found) for (_, of), (at, found) in self._reads.items() if of == name]
+            digest = next(
+                s["facts"]["digest"] for s in new["stages"] if s["name"] == "image" and s["component"] == stage["component"]
+            )
+            is_right = any(found is not None and _passes(found, digest) for _, found in reads)
+            self._holds(is_right, "gate", f"{name} is believed healthy, and no read of it said so")
+
+    # What is sent.
+
+    def starts_build(self, process: Process, key: BuildKey) -> None:
+        record = self._claimed(process, key.operation_id, "build", key.component, "start_build")
+        if record is None:
+            return
+        stage = _stage(record, "build", key.component)
+        tag = image_tag(record["spec"]["revision"], key.operation_id, stage.get("attempt", 1))
+        self._holds(tag == key.image_tag, "rule 3", f"a build of another attempt is started for {key}")
+
+    def starts_sync(self, process: Process, request_id: str) -> None:
+        operation, component, _ = request_id.split("/")
+        self._claimed(process, operation, "sync", component, f"{request_id}/sync")
+
+    def changes_application(self, process: Process, epoch: str, word: str) -> None:
+        uid, _, number = epoch.partition("/")
+        holder = self._holder_of(uid)
+        if not self._holds(holder and str(holder["epoch"]) == number, "rule 4", f"{process.name}: {word} under {epoch}"):
+            return
+        record = self._kube.get("DeploymentRecord", holder["record"])
+        claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] == "sync"]
+        self._holds(_any_of(claims, process, f"/{word}"), "rule 4", f"{process.name}: {word} without a stored claim")
+
+    def removes_application(self, process: Process, name: str) -> None:
+        self._removes(process, f"/remove/{name}")
+
+    def changes_record(self, process: Process, kind: str, name: str) -> None:
+        """DNS: by the holder of a slot, under a claim, or by an environment that removes its own."""
+        ending = f"/dns/{kind}/{name}"
+        for record in self._kube.all_of("DeploymentRecord"):
+            claims = [s.get("claim") for s in record.get("status", {}).get("stages", []) if s["name"] == "expose"]
+            if _any_of(claims, process, ending) and self._is_holder(record):
+                return
+        self._removes(process, f"/remove/{kind}/{name}")
+
+    def sets_up(self, process: Process, kind: str) -> None:
+        claims = [s.get("claim") for body in self._kube.all_of(kind) for s in body.get("status", {}).get("steps", [])]
+        self._holds(_any_of(claims, process, ""), "rule 4", f"{process.name} sets up {kind} without a stored claim")
+
+    def _removes(self, process: Process, ending: str) -> None:
+        for environment in self._kube.all_of("Environment"):
+            status = environment.get("status", {})
+            claims = [step.get("claim") for step in status.get("steps", [])]
+            holder = status.get("holder") or {}
+            if _any_of(claims, process, ending) and holder.get("uid") == environment["metadata"]["uid"]:
+                return
+        self._world.fail("rule 4", f"{process.name} changes {ending} without a slot and a stored claim")
+
+    def _claimed(self, process: Process, operation: str, stage_name: str, component: str, what: str) -> Body | None:
+        """Judge that the sender holds the slot, has a stored claim of its own, and cannot lose the record unseen."""
+        record = self._record_of(operation)
+        if not self._holds(record, "rule 4", f"{process.name}: {what} for {operation}, which has no record"):
+            return None
+        assert record is not None
+        claim = _stage(record, stage_name, component).get("claim") or {}
+        is_mine = claim.get("incarnation") == process.name and claim.get("settled", "") == ""
+        self._holds(is_mine, "rule 4", f"{process.name}: {what} for {operation}, under claim {claim}")
+        self._holds(self._is_holder(record), "rule 4", f"{process.name}: {what} for {operation}, which has no slot")
+        is_kept = FINALIZER in (record["metadata"].get("finalizers") or ())
+        self._holds(is_kept, "rule 5", f"{process.name}: {what} for {operation}, whose record may vanish: no finalizer")
+        return record
+
+    # What runs.
+
+    def build_ran(self, key: BuildKey, times: int) -> None:
+        self._holds(times == 1, "rule 3", f"{key.operation_id}/{key.component} {key.image_tag} is built {times} times")
+        ended = self._ended_at.get(key.operation_id)
+        is_in_time = ended is None or self._world.loop.time() < ended + 1
+        self._holds(is_in_time, "rule 3", f"a build of {key.operation_id} begins after its end")
+
+    def sync_ran(self, request_id: str) -> None:
+        self._syncs[request_id] += 1
+
+    # From time to time.
+
+    def check_waiting(self, up_for: float) -> None:
+        """Rule 9: whoever stands still says what for and looks again in time. `up_for`: how long an operator works."""
+        now = self._world.loop.time()
+        for key, body in tuple(self._kube.objects.items()):
+            status = body.get("status") or {}
+            if key.kind != "DeploymentRecord" or status.get("phase") in _ENDS:
+                continue
+            still = min(now - self._moved.get(key, 0), up_for)
+            if still > _MUTE:
+                due = status.get("nextLookAt")
+                is_said = bool(status.get("waitingFor")) and due is not None
+                told = f"phase {status.get('phase')}, waits for {status.get('waitingFor')!r}, next look {due}"
+                self._holds(is_said, "rule 9", f"{key.name} stands still for {still:.0f} s and says: {told}")
+                is_due = due is None or now < _seconds(due) + _LATE or up_for < now - _seconds(due)
+                self._holds(is_due, "rule 9", f"{key.name} was to be looked at at {due}, {now - _seconds(due or ''):.0f} s ago")
+
+    def unfinished(self, operations: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what has not come to its end yet."""
+        told = {beat["operation_id"] for beat in self.broker.heartbeats if beat["phase"] in _ENDS}
+        for operation in operations:
+            if operation not in told:
+                status = (self._record_of(operation) or {}).get("status") or {}
+                yield f"{operation} has no last heartbeat; {status.get('phase')}, waits for {status.get('waitingFor')!r}"
+        for body in self._kube.all_of("DeploymentRecord"):
+            status = body.get("status") or {}
+            if status.get("phase") not in _ENDS:
+                yield f"record {body['metadata']['name']} has not ended: {status.get('waitingFor')}"
+            elif status.get("announced", 0) < status.get("sequence", 0):
+                yield f"record {body['metadata']['name']} is not announced"
+            elif body["metadata"].get("deletionTimestamp"):
+                yield f"record {body['metadata']['name']} is not let go"
+        for body in self._kube.all_of("Environment"):
+            if holder := (body.get("status") or {}).get("holder"):
+                yield f"{body['metadata']['name']} is held by {holder['record']}"
+            if body["metadata"].get("deletionTimestamp"):
+                yield f"{body['metadata']['name']} is not let go"
+        for name, messages in self.broker.queues.items():
+            if messages and name != self.broker.topology.dead:
+                yield f"{len(messages)} messages wait in {name}"
+        if self.broker.waiting:
+            yield f"{len(self.broker.waiting)} messages wait to be tried again"
+
+    def check_ends(self) -> None:
+        """Rule 5, at the end: one end, one story about it."""
+        told: dict[str, set[str]] = {}
+        for beat in self.broker.heartbeats:
+            if beat["phase"] in _ENDS:
+                told.setdefault(beat["operation_id"], set()).add(beat["phase"])
+        for operation, phases in told.items():
+            self._holds(len(phases) == 1, "rule 5", f"{operation} was told to have ended as {sorted(phases)}")
+            stored = self.ends.get(operation)
+            self._holds(stored is None or stored in phases, "rule 5", f"{operation} ended as {stored}, told {sorted(phases)}")
+
+    # Inside.
+
+    def _holds(self, condition: Any, rule: str, what: str) -> bool:
+        if not condition:
+            self._world.fail(rule, what)
+        return bool(condition)
+
+    def _record_of(self, operation: str) -> Body | None:
+        return next((b for b in self._kube.all_of("DeploymentRecord") if b["spec"]["operationId"] == operation), None)
+
+    def _holder_of(self, uid: str) -> Body:
+        bodies = (body for body in self._kube.all_of("Environment") if body["metadata"]["uid"] == uid)
+        return next(((body.get("status") or {}).get("holder") or {} for body in bodies), {})
+
+    def _is_holder(self, record: Body) -> bool:
+        name = f"{record['spec']['projectRef']}--{record['spec']['environment']}"
+        environment = self._kube.get("Environment", name) or {}
+        holder = (environment.get("status") or {}).get("holder") or {}
+        return bool(holder.get("uid") == record["metadata"]["uid"])
+
+
+def _stage(record: Body, name: str, component: str) -> Body:
+    stages = (record.get("status") or {}).get("stages", [])
+    return next((s for s in stages if s["name"] == name and s.get("component") == component), {})
+
+
+def _any_of(claims: list[Body | None], process: Process, ending: str) -> bool:
+    return any(
+        claim and claim["incarnation"] == process.name and (claim["key"].endswith(ending) or not ending) for claim in claims
+    )
+
+
+def _passes(found: Application, digest: str) -> bool:
+    operation = found.operation
+    is_over = operation is not None and operation.phase is OperationPhase.SUCCEEDED
+    if operation is None or not is_over or found.reconciled_at is None or operation.finished_at is None:
+        return False
+    is_seen = found.reconciled_at >= operation.finished_at and any(digest in image for image in found.images)
+    return is_seen and found.health is Health.HEALTHY
+
+
+def _order(running: Mapping[str, Any]) -> tuple[datetime, str]:
+    return datetime.fromisoformat(running["requestedAt"]), running["record"]
+
+
+def _seconds(moment: str) -> float:
+    return (datetime.fromisoformat(moment) - BEGINNING) / timedelta(seconds=1) if moment else 0.0
