@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reconciler.app.heap import settle_heap
 from reconciler.app.operator import Operator
 from reconciler.cli.run import credentials_of
 from reconciler.domain.keys import Key
@@ -31,6 +32,7 @@ def settings_of(environ: Mapping[str, str]) -> Settings:
 
 async def _main(profile: Path | None, *, sampling: bool) -> None:
     settings = settings_of(os.environ)
+    settle_heap()
     operator, sampler = Operator(settings, credentials_of(settings)), Sampler()
     set_up_logs(operator.secrets, level="error", format_="json")
     profiler = cProfile.Profile() if profile else None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import click
 
+from reconciler.app.heap import settle_heap
 from reconciler.app.operator import Operator
 from reconciler.clients.kubernetes import Credentials
 from reconciler.domain.errors import Invalid
@@ -33,6 +34,7 @@ def run() -> None:
 
 async def operate(settings: Settings, credentials: Credentials) -> None:
     """Run one operator until SIGTERM or SIGINT."""
+    settle_heap()
     operator = Operator(settings, credentials, install_signals=lambda: stop_on_signals(operator.stop))
     level = "debug" if settings.log.debug else settings.log.level
     set_up_logs(operator.secrets, level=level, format_=settings.log.format)
