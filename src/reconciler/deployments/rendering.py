@@ -63,7 +63,14 @@ def rendered(
     )
     if new != old:
         new = new.model_copy(update={"sequence": old.sequence + 1})
-    return new.dump()
+    status = new.dump()
+    # Most of a stage is empty most of the time, and the list goes over the wire as a whole at every write.
+    return status | {name: [_without_empty(one) for one in status[name]] for name in ("stages", "artifacts")}
+
+
+def _without_empty(part: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is empty, but for the component: it is part of the list's key and has a default in the schema."""
+    return {name: value for name, value in part.items() if value not in ("", {}) or name == "component"}
 
 
 def _phase(steps: Steps) -> Phase:

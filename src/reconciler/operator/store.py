@@ -216,7 +216,7 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     patch: dict[str, Any] = {name: None for name in before if name not in after}
     for name, value in after.items():
         known = before.get(name)
-        if isinstance(value, Mapping) and isinstance(known, Mapping):
+        if isinstance(value, dict) and isinstance(known, dict):
             if inner := merge_patch(known, value):
                 patch[name] = inner
         elif name not in before or known != value:
@@ -226,8 +226,13 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 
 def without_nulls(value: Any) -> Any:
     """Return JSON without the members of objects that are null, at any depth."""
-    if isinstance(value, Mapping):
+    # By the exact types first: nearly everything in a status is text, and this runs at every write.
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
         return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, Mapping):
+        return without_nulls(dict(value))
     if isinstance(value, list | tuple):
         return [without_nulls(inner) for inner in value]
     return value

@@ -120,8 +120,7 @@ Duration = Annotated[
 
 
 def _write_moment(moment: datetime) -> str:
-    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return text.removesuffix(".000000") + "Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 Moment = Annotated[
