@@ -142,7 +142,8 @@ class KubeApi:
         there = self._known(key)
         self._guard(there, body)
         metadata = {**there["metadata"], **body["metadata"]}
-        changed = {**there, "metadata": metadata, "spec": _with_defaults(key.kind, body["spec"])}
+        spec = _with_defaults(key.kind, body["spec"]) if key.kind in _MODELS else body["spec"]
+        changed = {**there, "metadata": metadata, "spec": spec}
         return self._changed(key, there, changed)
 
     def _merge(self, key: Key, patch: Body, subresource: str) -> Body:

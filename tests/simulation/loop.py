@@ -15,7 +15,7 @@ from typing import Any
 
 BEGINNING = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 PROCESS: ContextVar["Process | None"] = ContextVar("simulated_process", default=None)
-_MOST_STEPS = 3_000_000
+_MOST_STEPS = 300_000
 
 
 class Endless(Exception):
@@ -120,6 +120,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready: Any = _Ready()
         self._clock_resolution = 1e-9
         self.steps = 0
+        self.most_steps = _MOST_STEPS
         self.at_step: Callable[[Process | None], None] = lambda _: None
         self.bugs: deque[str] = deque(maxlen=5)
         _Task._count = 0
@@ -162,7 +163,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             process.hold(handle)
             return
         self.steps += 1
-        if self.steps > _MOST_STEPS:
+        if self.steps > self.most_steps:
             raise Endless(f"{self.steps} steps")
         self.at_step(process)
         if not (process is not None and process.is_frozen):

@@ -3,26 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from inspect import signature
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
-from reconciler.agenda.agenda import Agenda, Looked, Outcome
-from reconciler.agenda.resync import Found, Resync
-from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
-from reconciler.app.operator import _lane_of, _lanes, topology_of
-from reconciler.app.signals import Signals
-from reconciler.app.working import Workers, make_workers
-from reconciler.domain.keys import OUR_KINDS, Key
-from reconciler.domain.outside.builds import GitLogin
-from reconciler.engine.patience import Incarnation
-from reconciler.intake.consumer import Intake
-from reconciler.operator.cache import Cache, Change
-from reconciler.operator.store import Store
-from reconciler.reporting.announcing import Announcer
-from reconciler.reporting.events import EventPoster
-from reconciler.reporting.heartbeats import HeartbeatSender
-from reconciler.settings import Settings
-from reconciler.telemetry.masking import Secrets
 from tests.simulation.argo import ArgoClient, ArgoModel
 from tests.simulation.broker import Broker, BrokerLine
 from tests.simulation.dns import DnsClient, DnsModel
@@ -33,6 +18,24 @@ from tests.simulation.loop import Process
 from tests.simulation.oracles import Oracles
 from tests.simulation.registry import RegistryClient, RegistryModel
 from tests.simulation.world import SPACE, World
+
+from reconciler.agenda.agenda import Agenda, Looked, Outcome
+from reconciler.agenda.resync import Found, Resync
+from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
+from reconciler.app.signals import Signals
+from reconciler.app.working import Workers, make_workers
+from reconciler.domain.keys import OUR_KINDS, Key
+from reconciler.domain.messages import Topology
+from reconciler.domain.outside.builds import GitLogin
+from reconciler.engine.patience import Incarnation
+from reconciler.intake.consumer import Intake
+from reconciler.operator.cache import Cache, Change
+from reconciler.operator.store import Store
+from reconciler.reporting.announcing import Announcer
+from reconciler.reporting.events import EventPoster
+from reconciler.reporting.heartbeats import HeartbeatSender
+from reconciler.settings import Settings
+from reconciler.telemetry.masking import Secrets
 
 DNS_LIMIT = 20
 DOMAIN = "example.com"
@@ -50,7 +53,7 @@ class Outside:
         self.jenkins = JenkinsModel(world, self.registry, self.oracles)
         self.argo = ArgoModel(world, self.oracles)
         self.dns = DnsModel(world, DNS_LIMIT)
-        self.broker = Broker(world, topology_of(SETTINGS))
+        self.broker = Broker(world, _topology())
         self.oracles.broker = self.broker
 
 
@@ -113,6 +116,7 @@ class Replica:
         process.skew = skew
         self.settings = SETTINGS
         self.clock = process
+        self.leadership = SimpleNamespace(is_leading=True)
         self.me = Incarnation("replica", name)
         self.secrets = Secrets()
         self.ready_at: float | None = None
@@ -123,7 +127,7 @@ class Replica:
         self.watch = Watch(world, outside.kube, process, self.cache)
         self.store = Store(self.kubernetes, self.cache)
         self.agenda: Agenda[Key] = Agenda(
-            self._look, clock=process, lanes=_lanes(SETTINGS), lane_of=_lane_of, observer=self, random=Random(name)
+            self._look, clock=process, lanes=_LANES, lane_of=_lane_of, observer=self, random=Random(name)
         )
         self.signals = Signals(self.store, self.agenda.add, self.agenda.forget)
         self.resync = Resync(self.kubernetes, self.cache, OUR_KINDS, namespaces=(SPACE,), clock=process, finished=self._resynced)
@@ -169,7 +173,7 @@ class Replica:
 
     async def _agenda_after_first_list(self) -> None:
         await self.resync.complete.wait()
-        self._workers = make_workers(cast("Any", self), _OWNER)
+        self._workers = _workers_of(self)
         self.ready_at = self.world.loop.time()
         await self.agenda.run()
 
@@ -198,6 +202,24 @@ class Replica:
         self.world.counts["looks"] = self.world.counts.get("looks", 0) + 1
         if look.outcome is Outcome.BUG and not self.process.is_dead:
             self.world.fail("bug", "a look failed unexpectedly")
+
+
+def _workers_of(replica: Replica) -> Workers:
+    parts: Any = replica
+    return make_workers(parts, parts, _OWNER) if "shift" in signature(make_workers).parameters else make_workers(parts, _OWNER)
+
+
+_LANES = {"deployments": 8, "environments": 4, "set-ups": 4}
+
+
+def _lane_of(key: Key) -> str:
+    return {"DeploymentRecord": "deployments", "Environment": "environments"}.get(key.kind, "set-ups")
+
+
+def _topology() -> Topology:
+    messages = SETTINGS.messages
+    delays = tuple(messages.retry_delay * 2**attempt for attempt in range(messages.attempts))
+    return Topology(retry_delays=delays)
 
 
 def _settings() -> Settings:

@@ -100,19 +100,16 @@ async def _watch(world: World, scenario: Scenario) -> None:
 def _bury(world: World, scenario: Scenario) -> None:
     """End everything that is left, so that nothing is destroyed while it waits."""
     world.loop.at_step = lambda _: None
+    world.loop.most_steps = world.loop.steps + _LIMBO_STEPS
     for replica in scenario.replicas:
         replica.process.kill()
-    loop, limit = world.loop, world.loop.steps + _LIMBO_STEPS
-    while any(replica.process.tasks for replica in scenario.replicas) and loop.steps < limit:
-        loop.run_until_complete(_moment())
+    loop = world.loop
+    while any(replica.process.tasks for replica in scenario.replicas):
+        loop.run_until_complete(loop.create_task(asyncio.sleep(0.5)))
         for replica in scenario.replicas:
             replica.process.cancel()
-    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.create_task(loop.shutdown_asyncgens()))
     loop.close()
-
-
-async def _moment() -> None:
-    await asyncio.sleep(0.5)
 
 
 @contextmanager

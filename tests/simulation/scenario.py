@@ -258,6 +258,7 @@ class Scenario:
 
     def _delete(self, name: str) -> None:
         self.world.note(f"somebody deletes record {name}")
+        self.outside.oracles.deleted.add(name)
         self.outside.kube.remove(Key("DeploymentRecord", SPACE, name))
 
     def _touch(self) -> None:
