@@ -157,7 +157,7 @@ class FakeSubscription:
     async def resume(self) -> None:
         self.story.append("resume")
 
-    async def stop(self) -> None:
+    async def stop(self, grace: timedelta) -> None:
         self.story.append("stop")
 
 

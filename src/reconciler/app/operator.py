@@ -1,5 +1,8 @@
 """The operator as one process: every part made, started, joined and ended in order.
 
+Of several replicas one works: what works is a `Shift`, begun and dropped with the lead; everything here lives on, so
+that a replica that stands by knows all there is, shows it, and can take over at once.
+
 Made from settings, ways to the API server and a clock; the sandbox makes the same one with other addresses.
 """
 
@@ -7,38 +10,28 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
-from yarl import URL
-
-from reconciler.agenda.agenda import Agenda, Looked
+from reconciler.agenda.agenda import Agenda
 from reconciler.agenda.resync import Found, Resync
-from reconciler.app.accepted import Accepted
-from reconciler.app.connections import Connections
-from reconciler.app.endpoints import Endpoints
-from reconciler.app.secrets import SecretReader
+from reconciler.app.broker import amqp_url, topology_of
+from reconciler.app.crew import Crew, first_of
+from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
-from reconciler.app.working import Workers, make_workers
 from reconciler.clients.kubernetes import Call, Credentials, Kubernetes
 from reconciler.clients.rabbitmq import ConnectionState, RabbitMQ
 from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import ReconcilerError
 from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import NAMESPACE, OUR_KINDS, Key
-from reconciler.domain.messages import Topology
-from reconciler.engine.patience import Incarnation
-from reconciler.intake.consumer import Intake
 from reconciler.operator.cache import Cache, Change
+from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.shell import Shell
 from reconciler.operator.store import Store
-from reconciler.reporting.announcing import Announcer
-from reconciler.reporting.events import EventPoster
-from reconciler.reporting.heartbeats import HeartbeatSender
 from reconciler.settings import Settings
-from reconciler.telemetry.logs import about
 from reconciler.telemetry.loop_lag import measure_lag
 from reconciler.telemetry.masking import Secrets
 from reconciler.telemetry.metrics import Metrics
@@ -72,10 +65,9 @@ class Operator:
         self.secrets = Secrets(settings.secrets())
         self.metrics = Metrics()
         self.ready = asyncio.Event()
-        self.me = Incarnation(settings.kubernetes.replica or socket.gethostname(), secrets.token_hex(8))
+        self.replica = settings.kubernetes.replica or socket.gethostname()
         self._stopping = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._workers: Workers | None = None
+        self._crew = Crew()
         kubernetes = settings.kubernetes
         self.kubernetes = Kubernetes(
             credentials,
@@ -86,15 +78,7 @@ class Operator:
         )
         self.cache = Cache()
         self.store = Store(self.kubernetes, self.cache)
-        self.agenda: Agenda[Key] = Agenda(
-            self._look,
-            clock=self.clock,
-            lanes=_lanes(settings),
-            lane_of=_lane_of,
-            observer=self,
-            describe=lambda key: {"resource": str(key)},
-        )
-        self.signals = Signals(self.store, self.agenda.add, self.agenda.forget)
+        self.signals = Signals(self.store, self._add, self._forget)
         namespaces = () if _ALL_NAMESPACES in kubernetes.namespaces else tuple(kubernetes.namespaces)
         self.resync = Resync(
             self.kubernetes,
@@ -115,45 +99,24 @@ class Operator:
             install_signals=install_signals,
         )
         self.rabbitmq = RabbitMQ(
-            _amqp_url(settings),
+            amqp_url(settings),
             clock=self.clock,
             on_change=self._broker_changed,
             heartbeat=settings.rabbitmq.connection_heartbeat,
             publish_timeout=settings.rabbitmq.publish_timeout,
         )
-        topology = topology_of(settings)
-        self.rabbitmq.declare(topology)
-        self.intake = Intake(
-            resources=Accepted(self.kubernetes, self.cache),
-            messenger=self.rabbitmq,
-            topology=topology,
+        self.rabbitmq.declare(topology_of(settings))
+        # The Lease has a connection of its own: it must not wait behind looks.
+        self._for_lease = Kubernetes(credentials, clock=self.clock, connections=1, observe=self._kubernetes_asked)
+        self.leadership = Leadership(
+            self._for_lease,
+            f"{self.replica}_{secrets.token_hex(4)}",
             namespace=kubernetes.own_namespace,
+            terms=Terms(kubernetes.lease_duration, kubernetes.lease_renewal),
             clock=self.clock,
-            window=settings.messages.dedupe_window,
-            attempts=settings.messages.attempts,
-            prefetch=settings.rabbitmq.prefetch,
-            observe=self.metrics.message_settled,
+            changed=self.metrics.leads,
         )
-        self.heartbeats = HeartbeatSender(
-            self.rabbitmq,
-            Announcer(self.store),
-            clock=self.clock,
-            exchange=topology.heartbeat,
-            interval=settings.messages.heartbeat_interval,
-            observer=self.metrics,
-            mask=self.secrets.mask,
-        )
-        self.events = EventPoster(self.kubernetes, clock=self.clock, replica=self.me.replica, mask=self.secrets.mask)
-        self.endpoints = Endpoints(settings.outside, self.clock, self.secrets.mask, self.metrics)
-        self.connections = Connections(
-            settings,
-            self.endpoints,
-            SecretReader(self.kubernetes, self.clock, self.secrets.learn),
-            self.clock,
-            mask=self.secrets.mask,
-            build_changed=self.signals.build_changed,
-            application_changed=self.signals.application_changed,
-        )
+        self.shift = Shift(self)
         self.health = self._health()
         self.web = WebServer(
             self.health,
@@ -170,37 +133,46 @@ class Operator:
     async def run(self) -> None:
         """Work until `stop`. Raises what ended a part that must live, after everything was ended in order."""
         await self.web.start()
-        parts: Mapping[str, Awaitable[None]] = {
-            "kopf": self.shell.run(),
-            "resync": self.resync.run(),
-            "agenda": self._agenda_after_first_list(),
-            "heartbeats": self.heartbeats.run(),
-            "events": self.events.run(),
-            "loop lag": measure_lag(self.metrics.loop_lagged, clock=self.clock),
-        }
-        self._tasks = {name: asyncio.ensure_future(part) for name, part in parts.items()}
+        self._crew.begin(
+            kopf=self.shell.run(),
+            resync=self.resync.run(),
+            shifts=self._work_in_shifts(),
+            leadership=self._stand_for_the_lead(),
+            loop_lag=measure_lag(self.metrics.loop_lagged, clock=self.clock),
+        )
         await self.rabbitmq.start()
-        await self.intake.start()
-        stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
         try:
-            await asyncio.wait({stopping, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(self._stopping.wait(), self._crew.one_ended())
         finally:
-            stopping.cancel()
             await self._end()
-        self._raise_first_death()
+        self._crew.raise_first_death()
 
     def stop(self) -> None:
         """End in order: no new messages, looks end, heartbeats flushed, connections closed."""
         self._stopping.set()
 
-    async def _agenda_after_first_list(self) -> None:
-        """Run the agenda once everything is known: before, nobody may conclude that something is not there."""
+    @property
+    def agenda(self) -> Agenda[Key]:
+        """The agenda of this shift, or of the next one while we stand by."""
+        return self.shift.agenda
+
+    async def _work_in_shifts(self) -> None:
+        """Work whenever we lead, once everything is known: before, nobody may conclude that something is not there."""
         await self.resync.complete.wait()
         owner = await self._owner_id()
-        self._workers = make_workers(self, owner)
         self.ready.set()
-        _log.info("ready", extra={"replica": self.me.replica, "incarnation": self.me.id, "owner": owner})
-        await self.agenda.run()
+        _log.info("ready", extra={"replica": self.replica, "owner": owner})
+        while True:
+            await self.leadership.leading()
+            self.resync.soon()
+            await first_of(self.leadership.ceased(), self.shift.work(owner))
+            await self.shift.drop()
+            self.shift = Shift(self)
+            self.shift.measure()
+
+    async def _stand_for_the_lead(self) -> None:
+        await self.ready.wait()
+        await self.leadership.run()
 
     async def _owner_id(self) -> str:
         """Return whose external objects are ours: the setting, else the uid of `kube-system`."""
@@ -217,45 +189,31 @@ class Operator:
     async def _end(self) -> None:
         shutdown = self.settings.shutdown
         deadline = self.clock.monotonic() + shutdown.total.total_seconds()
-        await self.intake.stop()
-        await self.agenda.stop(shutdown.looks)
-        left = max(1.0, deadline - self.clock.monotonic() - _FOR_CLOSING)
-        # What a broker that is away has not heard of an end, the next life tells it: no use in waiting long.
-        for_beats = left / 2 if self.rabbitmq.state.connected else min(_FOR_AWAY, left / 2)
+        await self._crew.dismiss("shifts")
+        await self.shift.end(deadline - _FOR_CLOSING)
         with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                await self.heartbeats.flush(timedelta(seconds=for_beats))
-                await self.events.flush()
+            async with asyncio.timeout(_FOR_LEASE):
+                await self.leadership.stop()
         await self.shell.stop()
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.wait(self._tasks.values())
+        await self._crew.dismiss()
         await self.rabbitmq.stop()
-        await self.connections.close()
+        await self._for_lease.close()
         await self.kubernetes.close()
         await self.web.stop()
 
-    def _raise_first_death(self) -> None:
-        for task in self._tasks.values():
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
-
     # Work
-
-    async def _look(self, key: Key) -> datetime | None:
-        assert self._workers is not None  # noqa: S101 - the agenda runs only after they were made
-        with about(operation=key.name if key.kind == "DeploymentRecord" else "", resource=str(key)):
-            return await self._workers.look(key)
 
     def _changed(self, change: Change) -> None:
         self.signals.changed(change)
-        if change.after is None:
-            self.heartbeats.removed(change.key)
-            return
-        self.heartbeats.changed(change.after)
-        if self.ready.is_set():
-            self.events.changed(change.before, change.after)
+        self.shift.changed(change)
+        if self.shift.is_working:
             self._count(change)
+
+    def _add(self, key: Key) -> None:
+        self.shift.add(key)
+
+    def _forget(self, key: Key) -> None:
+        self.shift.forget(key)
 
     def _count(self, change: Change) -> None:
         if change.key.kind != "DeploymentRecord" or change.after is None:
@@ -271,24 +229,14 @@ class Operator:
                 self.metrics.stage_ended(stage["name"], stage["state"], took.total_seconds())
 
     def _resynced(self, _: Found) -> None:
-        self.heartbeats.resume(self.store.list_("DeploymentRecord"))
-        self.heartbeats.resume(self.store.list_("DevOpsProject"))
-        for kind in OUR_KINDS:
-            for key in self.cache.keys(kind.kind):
-                self.agenda.add(key)
+        self.shift.resynced()
 
     # What is heard of
-
-    def looked(self, look: Looked) -> None:
-        """Hear of a look, for metrics."""
-        self.metrics.look_ended(look.lane, look.outcome.value, waited=look.waited, took=look.took)
-        state = self.agenda.state()
-        self.metrics.agenda(due=state.depth, running=state.running, scheduled=state.scheduled, parked=state.parked)
 
     def _broker_changed(self, state: ConnectionState) -> None:
         self.metrics.connected("rabbitmq", is_connected=state.connected)
         if state.connected:
-            self.heartbeats.broker_is_back()
+            self.shift.heartbeats.broker_is_back()
 
     def _kubernetes_asked(self, call: Call) -> None:
         self.metrics.kubernetes_asked(call.verb, call.kind, str(call.status))
@@ -298,9 +246,10 @@ class Operator:
         health.register("kopf_operator", self.shell.state)
         health.register("kubernetes_api", self._kubernetes_state, essential=True)
         health.register("rabbitmq_connection", self._broker_state)
+        health.register("leadership", self.leadership.state)
         for name, system in _SYSTEMS.items():
-            health.register(name, partial(self.endpoints.state_of, system))
-        health.must_live("parts", lambda: not any(task.done() for task in self._tasks.values()))
+            health.register(name, partial(self._system_state, system))
+        health.must_live("parts", lambda: self._crew.lives)
         return health
 
     def _kubernetes_state(self) -> PartState:
@@ -314,51 +263,13 @@ class Operator:
     def _broker_state(self) -> PartState:
         state = self.rabbitmq.state
         condition = Condition.OK if state.connected else Condition.DEGRADED
-        held = f"; no messages are taken: {self.intake.held_for}" if self.intake.held_for else ""
+        held = f"; no messages are taken: {why}" if (why := self.shift.intake.held_for) else ""
         return PartState(condition, f"{state.detail}{held}", state.since)
+
+    def _system_state(self, system: str) -> PartState:
+        return self.shift.endpoints.state_of(system)
 
 
 _FOR_CLOSING = 5.0
-_FOR_AWAY = 1.0
+_FOR_LEASE = 2.0
 _SYSTEMS = {"jenkins_connection": "jenkins", "argocd_connection": "argocd", "registry": "registry", "dns": "dns"}
-
-
-def _lanes(settings: Settings) -> dict[str, int]:
-    width = settings.agenda.look_concurrency
-    return {"deployments": width, "environments": max(4, width // 4), "set-ups": max(4, width // 4)}
-
-
-def _lane_of(key: Key) -> str:
-    match key.kind:
-        case "DeploymentRecord":
-            return "deployments"
-        case "Environment":
-            return "environments"
-        case _:
-            return "set-ups"
-
-
-def _amqp_url(settings: Settings) -> str:
-    broker = settings.rabbitmq
-    url = URL.build(
-        scheme="amqps" if broker.tls else "amqp",
-        user=broker.username,
-        password=broker.password.get_secret_value(),
-        host=broker.host,
-        port=broker.port,
-    )
-    return f"{url}/{'%2F' if broker.vhost == '/' else broker.vhost}"
-
-
-def topology_of(settings: Settings) -> Topology:
-    """Return the broker's names as they are set; the delay doubles with each attempt."""
-    broker, messages = settings.rabbitmq, settings.messages
-    return Topology(
-        exchange=broker.exchange,
-        initialize=broker.initialize_queue,
-        reconcile=broker.reconcile_queue,
-        retry=broker.retry_queue,
-        dead=broker.dead_queue,
-        heartbeat=broker.heartbeat_exchange,
-        retry_delays=tuple(messages.retry_delay * 2**attempt for attempt in range(messages.attempts)),
-    )

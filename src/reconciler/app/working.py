@@ -30,7 +30,7 @@ from reconciler.reporting.audit import Asked, AuditTrail
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
-    from reconciler.app.operator import Operator
+    from reconciler.app.shift import Shift
 
 Look = Callable[[Key], Awaitable[datetime | None]]
 _SETTINGS = ("JenkinsSettings", "ArgoSettings", "ContainerRegistry", "GitCredential", "DNSZone")
@@ -47,14 +47,13 @@ class Workers:
         return await self.by_kind[key.kind](key)
 
 
-def make_workers(parts: "Operator", owner: str) -> Workers:
-    """Marry the controllers with the parts that they ask."""
+def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = lambda: True) -> Workers:
+    """Marry the controllers with the parts that they ask; `may_act` is asked before each change outside."""
     settings, clock, store, connections = parts.settings, parts.clock, parts.store, parts.connections
     patience = Patience(send=settings.deployments.claim_window, request=settings.jenkins.timeout)
     audit = AuditTrail(clock=clock, mask=parts.secrets.mask, asked_by=_asked_by(parts))
-    engine = Engine(
-        me=parts.me, clock=clock, actor=Actor(clock=clock, audit=audit, patience=patience), patience=patience
-    )
+    actor = Actor(clock=clock, audit=audit, patience=patience, may_act=may_act)
+    engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience)
     stages = Stages(
         queue=Queue(store=store, clock=clock, owner=owner),
         build=BuildStage(servers=connections, own_registry=settings.registry.endpoint),
@@ -116,7 +115,7 @@ def defaults_of(settings: Settings) -> Defaults:
     return Defaults(folder=settings.jenkins.folder, registry=registry, zone=zone)
 
 
-def _asked_by(parts: "Operator") -> Callable[[str], Asked]:
+def _asked_by(parts: "Shift") -> Callable[[str], Asked]:
     def asked(subject: str) -> Asked:
         key = parts.signals.record_of(subject)
         body = parts.store.read(key) if key else None
@@ -125,7 +124,7 @@ def _asked_by(parts: "Operator") -> Callable[[str], Asked]:
     return asked
 
 
-def _address(parts: "Operator", origin: str) -> Endpoint:
+def _address(parts: "Shift", origin: str) -> Endpoint:
     return parts.endpoints.make("address", origin, Bounds(timeout=_VERIFY_TIMEOUT, concurrency=2))
 
 

@@ -1,13 +1,13 @@
 """The only place where something is changed outside: claimed nudges, side by side, each audited before and after."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from reconciler.domain.answers import Answer, Facts, Nudge
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import Conflict, OutcomeUnknown, ReconcilerError
+from reconciler.domain.errors import Conflict, OutcomeUnknown, ReconcilerError, Unavailable
 from reconciler.domain.resources import Claim, Settled, Step
 from reconciler.engine.answering import answer_for
 from reconciler.engine.patience import Patience
@@ -39,11 +39,19 @@ class Acted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Does claimed nudges."""
+    """Does claimed nudges.
+
+    Attributes:
+        clock: tells how old a claim is.
+        audit: written around each act.
+        patience: how old it may be.
+        may_act: asked right before each act; a replica that was frozen finds out here that it leads no more.
+    """
 
     clock: Clock
     audit: Audit
     patience: Patience
+    may_act: Callable[[], bool] = lambda: True
 
     async def act_all(
         self, subject: str, nudges: Mapping[K, Nudge], steps: Mapping[K, Step], stored_at: float
@@ -68,6 +76,9 @@ class Actor:
         assert claim is not None  # noqa: S101 - the engine stores a claim before it acts
         if self.clock.monotonic() - stored_at > self.patience.send.total_seconds():
             return Acted(Settled.NOT_SENT, {})
+        if not self.may_act():
+            error = Unavailable("this replica does not lead any more", system="kubernetes")
+            return Acted(Settled.NOT_SENT, {}, self._answer(error, step, nudge))
         self.audit.intended(subject, nudge, claim)
         try:
             facts = await nudge.act()
@@ -77,7 +88,9 @@ class Actor:
         except ReconcilerError as error:
             self.audit.outcome(subject, nudge, claim, f"{type(error).__name__}: {error.message}", {})
             how = Settled.UNKNOWN if isinstance(error, OutcomeUnknown) else Settled.NOT_SENT
-            answer = answer_for(error, step, self.clock.now(), self.patience, nudge.identity)
-            return Acted(how, {}, answer)
+            return Acted(how, {}, self._answer(error, step, nudge))
         self.audit.outcome(subject, nudge, claim, "Done", facts)
         return Acted(Settled.DONE, facts)
+
+    def _answer(self, error: ReconcilerError, step: Step, nudge: Nudge) -> Answer:
+        return answer_for(error, step, self.clock.now(), self.patience, nudge.identity)

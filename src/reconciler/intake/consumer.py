@@ -100,12 +100,12 @@ class Intake:
             handle = partial(self.handle, queue)
             self._subscriptions.append(await self._messenger.consume(queue, handle, prefetch=self._prefetch))
 
-    async def stop(self) -> None:
-        """Take no more, and let what runs end."""
+    async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
+        """Take no more, let what runs end within `grace`, then cancel it and give it back."""
         if self._hold is not None:
             self._hold.cancel()
             await asyncio.gather(self._hold, return_exceptions=True)
-        await asyncio.gather(*(subscription.stop() for subscription in self._subscriptions))
+        await asyncio.gather(*(subscription.stop(grace) for subscription in self._subscriptions))
 
     async def handle(self, queue: str, delivery: Delivery) -> None:
         """Store what a message of `queue` asks for, and settle it."""

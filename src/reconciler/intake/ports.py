@@ -1,7 +1,7 @@
 """What the intake needs from the world: somewhere to store, and a broker."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from reconciler.domain.keys import Body
@@ -77,8 +77,8 @@ class Subscription(Protocol):
         """Take messages again."""
         ...
 
-    async def stop(self) -> None:
-        """Take no more and let what runs end."""
+    async def stop(self, grace: timedelta) -> None:
+        """Take no more and let what runs end within `grace`; the rest goes back."""
         ...
 
 

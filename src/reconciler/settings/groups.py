@@ -102,6 +102,20 @@ class Kubernetes(Group):
         validation_alias="RECONCILER_KUBERNETES_CONCURRENCY",
         description="Requests to the API server that are under way at once; watches are not counted.",
     )
+    lease_duration: Annotated[Duration, Field(ge=_SECOND, le=5 * _MINUTE)] = Field(
+        15 * _SECOND,
+        description="How long the others wait for a replica that leads and is not heard of. It stops working after two "
+        "thirds of that without the API server.",
+    )
+    lease_renewal: Annotated[Duration, Field(ge=timedelta(milliseconds=50), le=_MINUTE)] = Field(
+        3 * _SECOND, description="How often the Lease is renewed, or tried; at most a third of its duration."
+    )
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        if self.lease_renewal * 3 > self.lease_duration:
+            raise ValueError("RECONCILER_LEASE_RENEWAL must be at most a third of RECONCILER_LEASE_DURATION")
+        return self
 
 
 class RabbitMQ(Group):

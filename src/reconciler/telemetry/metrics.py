@@ -70,6 +70,7 @@ class Metrics:
             "stage_seconds", "How long a stage took, from its start to its end.", _STAGE_SECONDS, "stage", "end"
         )
         self._connected = self._gauge("connected", "1 while a system of `/readyz` answers.", "system")
+        self._leading = self._gauge("leading", "1 while this replica works; 0 while it stands by.")
         self._loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop turned.", _LAG_SECONDS)
 
     def answered(self, kind: str, answer: str) -> None:
@@ -133,6 +134,10 @@ class Metrics:
     def connected(self, system: str, *, is_connected: bool) -> None:
         """Note whether a system answers."""
         self._connected.labels(system).set(is_connected)
+
+    def leads(self, is_leading: bool) -> None:  # noqa: FBT001 - fits `operator.leadership`
+        """Note whether this replica leads."""
+        self._leading.set(is_leading)
 
     def loop_lagged(self, seconds: float) -> None:
         """Measure how late the loop turned."""

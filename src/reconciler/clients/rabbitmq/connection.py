@@ -117,12 +117,18 @@ class RabbitMQ:
     async def consume(self, queue: str, handler: Handler, *, prefetch: int) -> Subscription:
         """Hand the messages of a queue to `handler`, at most `prefetch` at a time, whenever there is a connection."""
         subscription = Subscription(queue, handler, prefetch=prefetch, lost=self._lost)
-        self._subscriptions.append(subscription)
+        self._subscriptions = [other for other in self._subscriptions if not other.is_over] + [subscription]
         if self._current is not None:
             try:
                 await subscription.attach(self._current)
             except LOST:
                 self._lost.set()
+            except asyncio.CancelledError:
+                if not is_cancelled():
+                    self._lost.set()
+                    return subscription
+                await subscription.stop(timedelta(0))  # nobody else would
+                raise
         return subscription
 
     async def publish(

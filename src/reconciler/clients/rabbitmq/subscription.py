@@ -56,12 +56,18 @@ class Subscription:
         self._prefetch = prefetch
         self._lost = lost
         self._wanted = True
+        self._is_over = False
         self._one_by_one = False
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._cancel: Callable[[], Awaitable[object]] | None = None
         self._changing = asyncio.Lock()
         self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was stopped for good."""
+        return self._is_over
 
     async def pause(self) -> None:
         """Take no more messages; those that are not settled go back at once. What runs goes on."""
@@ -80,7 +86,7 @@ class Subscription:
 
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """Take no more messages, let what runs end within `grace`, then give back the rest."""
-        self._wanted = False
+        self._wanted, self._is_over = False, True
         await self._take_no_more()
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=grace.total_seconds())
