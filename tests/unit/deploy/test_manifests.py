@@ -50,3 +50,11 @@ def test_the_deployment_has_all_three_probes_and_time_to_end() -> None:
     container = pod["containers"][0]
     assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
     assert pod["terminationGracePeriodSeconds"] > 25
+
+
+def test_two_replicas_run_and_may_hold_the_lease() -> None:
+    assert documents("deployment.yaml")[0]["spec"]["replicas"] == 2
+    role = next(each for each in documents("rbac.yaml") if each["kind"] == "Role")
+    leases = next(rule for rule in role["rules"] if "leases" in rule["resources"])
+    assert leases["apiGroups"] == ["coordination.k8s.io"]
+    assert {"get", "create", "update"} <= set(leases["verbs"])
