@@ -21,7 +21,6 @@ from tests.simulation.world import SPACE, World
 
 from reconciler.agenda.agenda import Agenda, Looked, Outcome
 from reconciler.agenda.resync import Found, Resync
-from reconciler.app.broker import topology_of
 from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
 from reconciler.app.signals import Signals
 from reconciler.app.working import Workers, make_workers
