@@ -379,6 +379,16 @@ async def test_retry_after_is_read_in_all_forms_and_obeyed(
     assert len(server.requests) == 1
 
 
+async def test_who_waited_for_a_permit_obeys_a_retry_after_that_came_meanwhile(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
+    server.says(429, "", Retry_After="30")
+    endpoint = make(bounds=Bounds(concurrency=1, permit_timeout=timedelta(seconds=20)))
+    errors = await asyncio.gather(*(error_of(endpoint.ask("GET", f"/{n}")) for n in range(3)))
+    assert all(isinstance(error, RateLimited) for error in errors)
+    assert len(server.requests) == 1
+
+
 async def test_a_vendor_translates_first(server: Server, make: Callable[..., Endpoint]) -> None:
     def translate(reply: Reply, operation: str) -> ReconcilerError | None:
         return AlreadyExists("there") if operation == "make" and "exists" in reply.text() else None

@@ -270,8 +270,10 @@ class Endpoint:
             raise RateLimited(message, retry_after=timedelta(seconds=left), system=self.system)
 
     async def _take_place(self) -> None:
+        """Take a place in the limiter's window; whoever waited asks once more: a 429 may have come meanwhile."""
         if self._limiter is not None:
             await self._limiter.acquire(self.bounds.permit_timeout.total_seconds())
+        self._check()
 
     async def _authorized(self, url: URL) -> dict[str, str]:
         if self._authorization is None or url.origin() != self._origin:
