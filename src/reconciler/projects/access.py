@@ -10,6 +10,7 @@ from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.outside.images import ImageRepository
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, DNSZone, GitCredential, InventoryItem
+from reconciler.domain.resources.settings import RegistryProvider
 from reconciler.domain.wanted import repository_of
 from reconciler.projects.setup import SetupLook, change, step_name
 
@@ -50,7 +51,12 @@ _MOST_STEPS = 64
 
 
 def repository_steps(project: DevOpsProject, registry: ContainerRegistry) -> dict[str, str]:
-    """Return the repositories that a project wants in a registry, by the names of their steps."""
+    """Return the repositories to be made for a project, by the names of their steps.
+
+    Only Docker Hub makes repositories; in any other registry the first push does.
+    """
+    if registry.spec.provider is not RegistryProvider.DOCKER_HUB:
+        return {}
     names = (repository_of(project, component.name, registry) for component in project.spec.components)
     return {step_name(f"repository {name}"): name for name in names}
 
