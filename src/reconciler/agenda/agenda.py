@@ -9,7 +9,7 @@ put in its lane at the moment it is due. Errors stay with the key that had them.
 
     Conflict, NotFound,    the world has moved on: again at once, a few times, then with backoff
     AlreadyExists
-    Unavailable            again when the system said, else with backoff; nobody's fault
+    Unavailable, Refused   again when the system said, else with backoff; nobody's bug
     anything else          a bug: logged with its traceback, counted, backoff; after the limit the key is parked until
                            something changes or a long time has passed
 """
@@ -27,7 +27,7 @@ from random import Random
 from typing import Generic, Protocol, TypeVar
 
 from reconciler.domain.clock import Clock, SystemClock
-from reconciler.domain.errors import AlreadyExists, Conflict, NotFound, Unavailable
+from reconciler.domain.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
 from reconciler.resilience.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
@@ -306,7 +306,7 @@ class Agenda(Generic[K]):
             return Outcome.BUG, self._after_bug(key, item, exc)
         except (Conflict, NotFound, AlreadyExists) as exc:
             return Outcome.CONFLICT, self._after_conflict(key, item, exc)
-        except Unavailable as exc:
+        except (Unavailable, Refused) as exc:
             return Outcome.UNAVAILABLE, self._after_miss(key, item, exc)
         except Exception as exc:  # noqa: BLE001 - one key's bug must not end the looks at others; it is logged and counted
             return Outcome.BUG, self._after_bug(key, item, exc)
@@ -321,12 +321,13 @@ class Agenda(Generic[K]):
         _log.info("%s: %s", key, exc, extra=dict(self._describe(key)))
         return self._later(item, item.conflicts - _AT_ONCE)
 
-    def _after_miss(self, key: K, item: _Item, exc: Unavailable) -> datetime:
+    def _after_miss(self, key: K, item: _Item, exc: Unavailable | Refused) -> datetime:
         item.misses += 1
         _log.info("%s: %s", key, exc, extra=dict(self._describe(key)))
-        if exc.retry_after is None:
+        retry_after = exc.retry_after if isinstance(exc, Unavailable) else None
+        if retry_after is None:
             return self._later(item, item.misses)
-        return self._clock.now() + max(exc.retry_after, self._patience.backoff.floor)
+        return self._clock.now() + max(retry_after, self._patience.backoff.floor)
 
     def _after_bug(self, key: K, item: _Item, exc: BaseException) -> datetime:
         item.bugs += 1

@@ -25,7 +25,9 @@ def answer_for(error: ReconcilerError, step: Step, now: datetime, patience: Pati
     since = step.waiting_since if step.reason in ("", reason) else None
     match error:
         case Unavailable(retry_after=retry_after):
-            until = now + retry_after if retry_after is not None else patience.next_look(since, now, salt)
+            until = patience.next_look(since, now, salt)
+            if retry_after is not None:
+                until = now + max(retry_after, patience.shortest)  # a "0" must not become a tight loop
             what = f"{error.system or 'a system'} to answer: {error.message}"
             return Waiting(what, until, reason=reason, system=error.system)
         case Busy():

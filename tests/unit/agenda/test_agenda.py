@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.agenda.agenda import Agenda, AgendaState, Looked, Outcome, Patience
-from reconciler.domain.errors import Conflict, NotFound, Unavailable
+from reconciler.domain.errors import Conflict, NotFound, Refused, Unavailable
 from reconciler.resilience.backoff import Backoff
 
 pytestmark = pytest.mark.looptime(start=0)
@@ -212,6 +212,17 @@ async def test_an_outage_is_never_a_bug_however_long_it_is() -> None:
 
     assert state.parked == 0
     assert len(look.times()) == 31
+
+
+async def test_an_api_server_that_refuses_us_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    look = Looker({"a": [Refused("HTTP 403") for _ in range(10)]})
+    async with running(look) as agenda:
+        agenda.add("a")
+        await asyncio.sleep(60)
+        state = agenda.state()
+
+    assert (state.parked, caplog.records) == (0, [])
+    assert len(look.times()) == 11
 
 
 async def test_a_bug_is_logged_with_its_traceback_and_operation(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waitin
 from reconciler.domain.errors import Busy, Conflict, Invalid, OutcomeUnknown, Refused, Unavailable
 from reconciler.domain.resources import Claim, Settled, Step, StepState
 from reconciler.engine.acting import Actor
+from reconciler.engine.answering import answer_for
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
 from support.moments import EIGHT, ManualClock
@@ -228,3 +229,9 @@ async def test_a_look_before_its_time_does_not_move_the_next_one() -> None:
     clock.advance(240)
     await engine(clock, diary).carry_out(job)
     assert job.stored["build"].next_look_at == EIGHT + timedelta(minutes=10)
+
+
+async def test_a_retry_after_of_nothing_is_no_tight_loop() -> None:
+    answer = answer_for(Unavailable("503", retry_after=timedelta(0), system="jenkins"), Step(), EIGHT, Patience())
+    assert isinstance(answer, Waiting)
+    assert answer.until == EIGHT + Patience().shortest
