@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from reconciler.domain.answers import Answer, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Missing, ReconcilerError
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import Body, Key
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
@@ -185,15 +185,20 @@ class Settings:
                 name = resource.spec.project_ref
                 users = self.store.list_("Environment", resource.namespace, project=name)
             case DNSZone():
-                below = f".{resource.spec.domain}"
+                others = self._other_zones(resource)
                 users = [
                     body
                     for body in self.store.list_("Environment", resource.namespace)
-                    if f".{body['spec'].get('domain', '')}".endswith(below)
+                    if _holds(resource, body) and not any(_holds(other, body) for other in others)
                 ]
             case _:
                 return []
         return [f"Environment {body['metadata']['name']}" for body in users]
+
+    def _other_zones(self, zone: DNSZone) -> list[DNSZone]:
+        """Return the zones that stay: what they hold as well does not need this one any more."""
+        zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, zone.namespace))
+        return [other for other in zones if other and other.name != zone.name and not other.is_deleting]
 
     def _project(self, resource: Resource, name: str) -> DevOpsProject | None:
         return readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, resource.namespace, name)))
@@ -241,6 +246,11 @@ class Settings:
 _KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone | GitCredential]] = {
     kind.kind: kind for kind in (JenkinsSettings, ArgoSettings, ContainerRegistry, DNSZone, GitCredential)
 }
+
+
+def _holds(zone: DNSZone, environment: Body) -> bool:
+    """Tell whether an environment's domain lies in a zone."""
+    return f".{environment['spec'].get('domain', '')}".endswith(f".{zone.spec.domain}")
 
 
 def _poll_of(resource: Resource) -> timedelta:
