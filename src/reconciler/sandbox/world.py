@@ -141,8 +141,10 @@ class World:
             "GODADDY_KEY": self.godaddy.key,
             "GODADDY_SECRET": self.godaddy.secret,
             "GODADDY_STARTS_FULL": "false",
-            # An outage here lasts seconds, not minutes.
+            # An outage here lasts seconds, not minutes; nothing takes longer than a few seconds to answer.
             "RECONCILER_BREAKER_OPEN": "2s",
+            "JENKINS_TIMEOUT": "5s",
+            "ARGOCD_TIMEOUT": "5s",
             "RECONCILER_HTTP_PORT": "0",
         }
 
