@@ -1,0 +1,106 @@
+"""Every scenario in every kind of weather it makes sense in, judged by the counters of the systems it ran among.
+
+The performances are programs of their own that mostly wait: all are started at once, each test waits for its own.
+(`outage` is the weather "down".)
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from support.sandboxed import Played, play, start
+
+WITHIN = 170
+PERFORMANCES = [
+    *[("first-deployment", weather) for weather in ("calm", "slow", "flapping", "rate-limited")],
+    *[("broken-build", weather) for weather in ("calm", "slow", "flapping", "rate-limited")],
+    *[("outage", weather) for weather in ("calm", "slow", "flapping", "rate-limited")],
+    *[("bad-message", weather) for weather in ("calm", "rate-limited")],
+]
+EXTERNAL = {
+    "first-deployment": {"builds": 4, "syncs": 4, "records": 4, "repositories": 2},
+    "broken-build": {"builds": 4, "syncs": 2, "records": 2, "repositories": 2},
+    "outage": {"builds": 4, "syncs": 4, "records": 4, "repositories": 2},
+    "bad-message": {"builds": 12, "syncs": 12, "records": 4, "repositories": 2},
+}
+Started = dict[tuple[str, str], subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Started]:
+    with ExitStack() as stack:
+        processes: Started = {}
+        for seed, (scenario, weather) in enumerate(PERFORMANCES, start=1):
+            wishes = ("--scenario", scenario, "--weather", weather, "--seed", str(seed), "--within", str(WITHIN))
+            process = processes[scenario, weather] = start("sandbox", "run", *wishes, "--json")
+            stack.callback(process.kill)
+        yield processes
+
+
+def ended(started: Started, scenario: str, weather: str) -> Played:
+    return play(started[scenario, weather], WITHIN + 30)
+
+
+@pytest.mark.parametrize(("scenario", "weather"), PERFORMANCES, ids=["-".join(each) for each in PERFORMANCES])
+def test_a_scenario_ends_as_expected_by_the_simulators_counters(started: Started, scenario: str, weather: str) -> None:
+    played = ended(started, scenario, weather)
+    assert played.status == 0, played.errors
+    assert played.document["ok"] is True
+    assert played.document["scenario"] == scenario
+    assert played.external == EXTERNAL[scenario]
+    assert played.ends() == ENDS.get(scenario, played.ends())
+    for operation in played.document["operations"]:
+        assert operation["terminalHeartbeats"] == 1, operation
+        assert operation["heartbeats"] >= 1
+
+
+ENDS = {
+    "first-deployment": ["Succeeded"] * 3,
+    "broken-build": ["Succeeded", "Failed", "Succeeded"],
+    "outage": ["Succeeded"] * 3,
+}
+
+
+def run(*arguments: str) -> Played:
+    return play(start("sandbox", "run", *arguments, "--json"), 90)
+
+
+def test_the_document_has_the_agreed_shape() -> None:
+    document = run("--scenario", "first-deployment").document
+    assert list(document) == ["scenario", "ok", "seed", "operations", "external"]
+    wanted = [
+        "id",
+        "type",
+        "state",
+        "reason",
+        "durationSeconds",
+        "stages",
+        "heartbeats",
+        "terminalHeartbeats",
+        "addresses",
+    ]
+    assert [list(operation) for operation in document["operations"]] == [wanted] * 3
+    stages: list[dict[str, Any]] = [stage for each in document["operations"] for stage in each["stages"]]
+    assert {tuple(stage) for stage in stages} == {("name", "component", "state", "durationSeconds")}
+    assert document["operations"][1]["addresses"] == [
+        "https://api.alpha.shop.acme.example",
+        "https://alpha.shop.acme.example",
+    ]
+
+
+def test_a_seed_decides_who_asks_for_what() -> None:
+    ids = [
+        [each["id"] for each in run("--scenario", "first-deployment", "--seed", seed).document["operations"]]
+        for seed in ("7", "7", "8")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_as_many_operations_as_are_asked_for_are_spread_and_all_succeed() -> None:
+    played = run("--scenario", "first-deployment", "--operations", "24")
+    assert played.document["ok"] is True, played.errors
+    assert played.ends() == ["Succeeded"] * 24
+    assert played.external == {"builds": 44, "syncs": 44, "records": 8, "repositories": 4}
