@@ -121,12 +121,14 @@ class LiveView:
     def _table(self, view: OperationView) -> Table:
         table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
         table.add_column("   component", min_width=12)
-        for name in StageName:
+        known = {stage.name for stage in view.stages}
+        names = [name for name in StageName if name is not StageName.ROLLBACK or name.value in known]
+        for name in names:
             table.add_column(name.value, min_width=8)
         shared = {stage.name: stage for stage in view.of("")}
         for component in view.components:
             stages = {**shared, **{stage.name: stage for stage in view.of(component)}}
-            table.add_row(f"   {component}", *(self._cell(stages.get(name.value)) for name in StageName))
+            table.add_row(f"   {component}", *(self._cell(stages.get(name.value)) for name in names))
         return table
 
     def _cell(self, stage: StageView | None) -> Text:

@@ -29,12 +29,16 @@ def by_key(stages: Iterable[StageStatus]) -> dict[StepKey, StageStatus]:
 def open_now(steps: Mapping[StepKey, StageStatus]) -> Iterator[StepKey]:
     """Yield the stages that may go now: the queue first, then each component's next one.
 
+    A deployment that goes back does nothing else.
     No component is synced before every component's image is there: a broken build changes nothing that runs.
     """
     if not steps[QUEUE].state.is_end:
         yield QUEUE
         return
     if steps[QUEUE].state is not StepState.DONE:
+        return
+    if back := ways_back(steps):
+        yield from (key for key in back if not steps[key].state.is_end)
         return
     images_ready = all(steps[key].state is StepState.DONE for key in steps if key[0] is StageName.IMAGE)
     for component in _components(steps):
@@ -49,7 +53,17 @@ def open_now(steps: Mapping[StepKey, StageStatus]) -> Iterator[StepKey]:
 
 def has_changed_environment(steps: Mapping[StepKey, StageStatus]) -> bool:
     """Tell whether anything of the environment may have been changed: from the first claim of a sync stage on."""
-    return any(step.claim is not None for key, step in steps.items() if key[0] is StageName.SYNC)
+    return bool(touched(steps))
+
+
+def touched(steps: Mapping[StepKey, StageStatus]) -> list[str]:
+    """Return the components whose application may have been changed."""
+    return [component for (name, component), step in steps.items() if name is StageName.SYNC and step.claim is not None]
+
+
+def ways_back(steps: Mapping[StepKey, StageStatus]) -> list[StepKey]:
+    """Return the stages by which what was current comes back; there are none while a deployment goes forward."""
+    return [key for key in steps if key[0] is StageName.ROLLBACK]
 
 
 def failed_of(steps: Mapping[StepKey, StageStatus]) -> StageStatus | None:

@@ -1,6 +1,6 @@
 """Deployments: what one look at a DeploymentRecord does, from first sight to its end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -14,7 +14,10 @@ from reconciler.deployments.ending import (
     ending_without_slot,
     expires_at,
     running_of,
+    stages_back,
+    way_back,
 )
+from reconciler.deployments.pauses import is_on_pause, noted
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, SceneReader, Undeclared
 from reconciler.deployments.stages.queue import queued
@@ -24,9 +27,9 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.errors import AlreadyExists, Conflict, NotFound
 from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER, environment_name, record_name
-from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase, StepState
+from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, GoingBack, Phase, StepState
 from reconciler.domain.resources.common import api_object
-from reconciler.domain.slot import given_back, holds, made_current
+from reconciler.domain.slot import given_back, holds, made_current, put_on_hold
 from reconciler.domain.wanted import owner_reference
 from reconciler.engine.engine import Engine
 from reconciler.engine.folding import fold
@@ -81,6 +84,7 @@ class Deployments:
             queue, *rest = stages_of(component.name for component in scene.components)
             stages = [*(record.status.stages or [queue]), *rest]
             record.status = record.status.model_copy(update={"stages": stages})
+        _note_pause(scene)
         return await self._carry_out(scene)
 
     async def _without_environment(self, record: DeploymentRecord, project: DevOpsProject) -> Waiting | Failed:
@@ -113,8 +117,19 @@ class Deployments:
             await self.engine.carry_out(work)
             if being_built(work.steps()):
                 return work.record.status.next_look_at
+        if why := way_back(scene, work.steps(), ending):
+            return await self._go_back(work, why, ending)
         await self._conclude(work, ending)
         return await self._after_the_end(work.record)
+
+    async def _go_back(self, work: DeploymentWork, why: GoingBack, ending: Ending) -> datetime | None:
+        """Put back what is current under the slot that is still ours; without it there is nothing to put back."""
+        environment = await self._environment(work.record)
+        if environment is None or not holds(environment, work.record):
+            await self._conclude(work, ending)
+            return await self._after_the_end(work.record)
+        await work.go_back(why, stages_back(environment.status.current, work.steps()))
+        return await self._carry_out(replace(work.scene, record=work.record, environment=environment))
 
     async def _has_lost_slot(self, scene: Scene, work: DeploymentWork) -> bool:
         """Tell whether the slot, taken before, is not ours any more; a cached environment is believed only if it is."""
@@ -139,6 +154,8 @@ class Deployments:
                 status = made_current(environment.status, work.record, running, expires_at(scene, now))
             elif ending.phase is Phase.SUPERSEDED:
                 status = status.model_copy(update={"superseded_in_row": status.superseded_in_row + 1})
+            elif ending.phase is Phase.ROLLED_BACK:
+                status = given_back(put_on_hold(environment.status, work.record.operation_id, ending.message, now))
             await self.store.write_status(environment.body, status.dump())
         elif running and not _is_current(environment, work.record):
             ending = ending_without_slot(scene, steps)
@@ -199,6 +216,14 @@ class Deployments:
             await self.store.create(body)
         except AlreadyExists as error:
             raise Conflict("the environment was made meanwhile") from error
+
+
+def _note_pause(scene: Scene) -> None:
+    """Keep when the clocks began to stand still, and when they went on; stored with the next write."""
+    record, old = scene.record, scene.record.status
+    pauses = noted(old.pauses, scene.now, is_paused=is_on_pause(record, scene.environment))
+    if pauses is not old.pauses:
+        record.status = old.model_copy(update={"pauses": pauses, "sequence": old.sequence + 1})
 
 
 def _is_current(environment: Environment | None, record: DeploymentRecord) -> bool:

@@ -4,13 +4,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.deployments.chain import failed_of, has_changed_environment, is_complete
+from reconciler.deployments.chain import (
+    by_key,
+    failed_of,
+    has_changed_environment,
+    is_complete,
+    skipped,
+    touched,
+    ways_back,
+)
 from reconciler.deployments.rendering import why_failed
 from reconciler.deployments.scene import Scene, StepKey
 from reconciler.domain.resources import (
     Concurrency,
     DeploymentRecord,
+    GoingBack,
     Phase,
+    Rollback,
     Running,
     StageName,
     StageStatus,
@@ -37,6 +47,8 @@ class Ending:
 
 def ending_of(scene: Scene, steps: Steps) -> Ending | None:
     """Return the end that the stages say, None while there is something to do."""
+    if scene.record.status.going_back is not None:
+        return _ending_back(scene.record.status.going_back, steps)
     if failed_of(steps) is not None:
         return ending_with(*why_failed(steps))
     if any(step.state is StepState.SKIPPED for key, step in steps.items() if key[0] is StageName.BUILD):
@@ -53,7 +65,7 @@ def ending_with(reason: str, message: str) -> Ending:
 def ending_from_outside(
     scene: Scene, waiting: Iterable[DeploymentRecord], deadline: timedelta, most_supersedes: int
 ) -> Ending | None:
-    """Return the end that somebody else wants for a deployment that has not changed the environment yet.
+    """Return the end that somebody else wants: a person always, a newer request until the environment is changed.
 
     Args:
         scene: the deployment.
@@ -63,11 +75,12 @@ def ending_from_outside(
     """
     record, environment = scene.record, scene.environment
     taken_at = record.status.slot_taken_at
-    if taken_at is not None and scene.now >= taken_at + deadline:
+    steps = by_key(record.status.stages)
+    if record.status.going_back is not None or is_complete(steps):
+        return None
+    if taken_at is not None and scene.worked(taken_at) >= deadline:
         last = record.status.waiting_for or "nothing"
         return Ending(Phase.FAILED, "DeadlineExceeded", f"not done in {deadline}; waited for: {last}")
-    if has_changed_environment({(stage.name, stage.component): stage for stage in record.status.stages}):
-        return None
     if record.is_deleting or record.spec.cancel:
         why = "the record was deleted" if record.is_deleting else "spec.cancel was set"
         return Ending(Phase.CANCELLED, "Cancelled", why)
@@ -75,11 +88,55 @@ def ending_from_outside(
         return Ending(Phase.CANCELLED, "EnvironmentRemoved", f"{environment.name} is being removed")
     if environment.spec.concurrency is not Concurrency.SUPERSEDE or taken_at is None:
         return None
+    if has_changed_environment(by_key(record.status.stages)):
+        return None
     newest = max(waiting, key=precedence, default=None)
     is_newer = newest is not None and precedence(newest) > precedence(record)
     if newest is None or not is_newer or environment.status.superseded_in_row >= most_supersedes:
         return None
     return Ending(Phase.SUPERSEDED, "Superseded", f"{newest.name} was asked for later")
+
+
+def _ending_back(going_back: GoingBack, steps: Steps) -> Ending | None:
+    """Return the end of a deployment that goes back: why it does, or why it could not."""
+    back = [steps[key] for key in ways_back(steps)]
+    if not all(step.state.is_end for step in back):
+        return None
+    why = f"{going_back.reason}: {going_back.message}"
+    failed = next((step for step in back if step.state is StepState.FAILED), None)
+    if failed is not None:
+        message = f"going back failed: {failed.component}: {failed.message}; after {why}"
+        return Ending(Phase.FAILED, failed.reason, message)
+    notes = [f"{step.component}: {step.message}" for step in back if step.state is StepState.SKIPPED]
+    return Ending(going_back.ending, going_back.reason, "; ".join([going_back.message, *notes]))
+
+
+def way_back(scene: Scene, steps: Steps, ending: Ending) -> GoingBack | None:
+    """Return why and to which end what was current is put back; None where an end is just an end."""
+    if scene.record.status.going_back is not None or not touched(steps):
+        return None
+    match ending.phase:
+        case Phase.FAILED if scene.environment.spec.rollback is Rollback.AUTOMATIC:
+            return GoingBack(ending=Phase.ROLLED_BACK, reason=ending.reason, message=ending.message, since=scene.now)
+        case Phase.CANCELLED:
+            return GoingBack(ending=ending.phase, reason=ending.reason, message=ending.message, since=scene.now)
+        case _:
+            return None
+
+
+def stages_back(current: Mapping[str, Running], steps: Steps) -> dict[StepKey, StageStatus]:
+    """Return the stages with those in which each touched component gets back what is current."""
+    back = {
+        (StageName.ROLLBACK, component): StageStatus(
+            name=StageName.ROLLBACK, component=component, facts=_facts_of(current.get(component))
+        )
+        for component in touched(steps)
+    }
+    return {**skipped(steps), **back}
+
+
+def _facts_of(running: Running | None) -> dict[str, str]:
+    return {} if running is None else {"image": running.image, "revision": running.revision}
 
 
 def ending_without_slot(scene: Scene, steps: Steps) -> Ending:

@@ -35,12 +35,13 @@ def rendered(
         message: for a person, of the end.
     """
     old = record.status
-    phase = old.phase if old.phase.is_end else end or _phase(steps)
+    phase = old.phase if old.phase.is_end else end or (Phase.ROLLING_BACK if old.going_back else _phase(steps))
     waiting = [step for step in steps.values() if step.state is StepState.WAITING] if not phase.is_end else []
     due = [step.next_look_at for step in steps.values() if step.next_look_at and not phase.is_end]
     queue = steps.get((StageName.QUEUE, ""))
-    said = reason or (waiting[0].reason if waiting else "")
-    text = message or (waiting[0].waiting_for if waiting else "")
+    back = old.going_back
+    said = reason or (back.reason if back else waiting[0].reason if waiting else "")
+    text = message or (back.message if back else waiting[0].waiting_for if waiting else "")
     new = old.model_copy(
         update={
             "observed_generation": record.metadata.generation,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from reconciler.deployments.pauses import paused_since
 from reconciler.domain.answers import Failed, Waiting
 from reconciler.domain.keys import Key
 from reconciler.domain.names import environment_name
@@ -45,6 +46,10 @@ class Scene:
         """Return what an earlier stage of the component found out, empty if nothing."""
         step = self.steps.get((stage, component))
         return step.facts.get(name, "") if step else ""
+
+    def worked(self, since: datetime) -> timedelta:
+        """Return the time since a moment, without that spent on pause: deadlines count it."""
+        return self.now - since - paused_since(self.record.status.pauses, since, self.now)
 
 
 class Undeclared(Exception):

@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.deployments.chain import being_built, by_key, open_now
+from reconciler.deployments.pauses import is_on_pause, paused_since
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, StepKey
 from reconciler.deployments.stages.build import BuildStage
 from reconciler.deployments.stages.queue import Queue
+from reconciler.deployments.stages.rollback import RollbackStage
+from reconciler.deployments.stages.sync import SyncStage
 from reconciler.domain.answers import Answer, Facts, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import Component, DeploymentRecord, Phase, StageName, StageStatus
+from reconciler.domain.resources import Component, DeploymentRecord, GoingBack, Phase, StageName, StageStatus
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
@@ -34,7 +37,7 @@ class Stages:
     queue: Queue
     build: BuildStage
     image: Stage
-    sync: Stage
+    sync: SyncStage
     expose: Stage
     verify: Stage
 
@@ -46,6 +49,7 @@ class Stages:
             StageName.SYNC: self.sync,
             StageName.EXPOSE: self.expose,
             StageName.VERIFY: self.verify,
+            StageName.ROLLBACK: RollbackStage(sync=self.sync),
         }
         return by_name[name]
 
@@ -53,6 +57,8 @@ class Stages:
 Deadlines = Mapping[StageName, timedelta]
 _GRACE = timedelta(minutes=10)
 """How long beyond its deadline we try to stop a build."""
+_DELETED_IN = timedelta(minutes=24)
+"""How long a record that is being deleted may go back: its end is still to be announced within half an hour."""
 _PAUSED = Waiting("the annotation freeleaps.com/paused to go", reason="Paused", remedy="remove the annotation")
 
 
@@ -96,7 +102,7 @@ class DeploymentWork:
         keys = being_built(steps) if self.is_winding_up else list(open_now(steps))
         looks = {key: self._ask(scene, key, steps[key]) for key in keys}
         answers = await answers_of(looks, steps, now, self._patience, self.subject)
-        if self._is_paused and not self.is_winding_up:
+        if is_on_pause(self.record, scene.environment) and not self._is_to_end:
             answers = {key: _PAUSED if isinstance(answer, Nudge) else answer for key, answer in answers.items()}
         return {key: self._bounded(answer, steps[key], now) for key, answer in answers.items()}
 
@@ -111,6 +117,11 @@ class DeploymentWork:
         status = rendered(self.record, steps, self._clock.now(), end, reason, message)
         self.record = DeploymentRecord(await self._store.write_status(self.record.body, status))
 
+    async def go_back(self, why: GoingBack, steps: Mapping[StepKey, StageStatus]) -> None:
+        """Write that the deployment goes back from here on, by which stages."""
+        self.record.status = self.record.status.model_copy(update={"going_back": why})
+        await self.store(steps)
+
     async def reread(self) -> dict[StepKey, StageStatus]:
         """Read the record from the API server."""
         key = Key(self.record.kind, self.record.namespace, self.record.name)
@@ -118,8 +129,10 @@ class DeploymentWork:
         return self.steps()
 
     @property
-    def _is_paused(self) -> bool:
-        return self.record.is_paused or self.scene.environment.is_paused
+    def _is_to_end(self) -> bool:
+        """Whether a person wants an end of it: that works on pause too."""
+        going_back = self.record.status.going_back
+        return self.is_winding_up or (going_back is not None and going_back.ending is Phase.CANCELLED)
 
     async def _ask(self, scene: Scene, key: StepKey, step: StageStatus) -> Answer:
         name, component = key
@@ -150,18 +163,27 @@ class DeploymentWork:
                 return answer
 
     def _if_late(self, step: StageStatus, now: datetime) -> Failed | None:
-        limit = self._deadlines.get(step.name)
-        if limit is None or self._is_paused or step.started_at is None or now < step.started_at + limit:
+        limit = self._limit(step)
+        if limit is None or step.started_at is None or now < self._deadline(step, now):
             return None
         last = step.facts.get(_LAST) or step.waiting_for or step.message or step.state
         return Failed("DeadlineExceeded", f"not done in {limit}; last: {last}", facts={_LAST: last})
 
+    def _limit(self, step: StageStatus) -> timedelta | None:
+        """Return how long a stage may take; the way back as long as the way there."""
+        return self._deadlines.get(StageName.SYNC if step.name is StageName.ROLLBACK else step.name)
+
     def _deadline(self, step: StageStatus, now: datetime) -> datetime:
-        return (step.started_at or now) + self._deadlines[step.name]
+        began, limit = step.started_at or now, self._limit(step) or timedelta()
+        deadline = began + limit + paused_since(self.record.status.pauses, began, now)
+        deleted_at = self.record.metadata.deleted_at
+        if step.name is StageName.ROLLBACK and deleted_at is not None:
+            return min(deadline, deleted_at + _DELETED_IN)
+        return deadline
 
     def _bounded(self, answer: Answer, step: StageStatus, now: datetime) -> Answer:
         """Look again no later than the stage's deadline."""
-        if step.name not in self._deadlines or not isinstance(answer, Waiting):
+        if self._limit(step) is None or not isinstance(answer, Waiting):
             return answer
         deadline = self._deadline(step, now)
         if deadline <= now:

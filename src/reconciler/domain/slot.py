@@ -11,7 +11,7 @@ from reconciler.domain.resources import (
     InventoryItem,
     Running,
 )
-from reconciler.domain.resources.environment import Holder
+from reconciler.domain.resources.environment import Hold, Holder
 
 Precedence = tuple[datetime, str]
 _CREATED_WITHIN = timedelta(seconds=1)
@@ -63,6 +63,11 @@ def taken(
             "inventory": _with(status.inventory, intended),
         }
     )
+
+
+def put_on_hold(status: EnvironmentStatus, operation: str, reason: str, now: datetime) -> EnvironmentStatus:
+    """Return the status with a hold: what was asked for until now waits for a person or a newer request."""
+    return status.model_copy(update={"hold": Hold(since=now, operation=operation, reason=reason[:256])})
 
 
 def given_back(status: EnvironmentStatus) -> EnvironmentStatus:

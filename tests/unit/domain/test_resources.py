@@ -10,7 +10,15 @@ from pydantic import ValidationError
 from reconciler.deployments.chain import stages_of
 from reconciler.domain.resources import KINDS, Claim, Condition, InventoryItem, SetupStep, Step, StepState
 from reconciler.domain.resources.common import Resource
-from reconciler.domain.resources.deployment_record import Artifact, DeploymentRecordStatus, StageName
+from reconciler.domain.resources.deployment_record import (
+    Artifact,
+    DeploymentRecordStatus,
+    GoingBack,
+    Pause,
+    Phase,
+    StageName,
+    StageStatus,
+)
 from reconciler.domain.resources.devops_project import DevOpsProjectStatus, OperationEnd
 from reconciler.domain.resources.environment import EnvironmentStatus, Hold, Holder, Running
 from reconciler.domain.resources.settings import SettingsStatus
@@ -67,6 +75,9 @@ def large_step(step: Step, *, changes: bool, is_last: bool) -> Step:
     return step.model_copy(update={"started_at": NOW, "attempt": 5, **claim, **(waiting() if is_last else ended())})
 
 
+_QUIET = {"state": StepState.SKIPPED, "waiting_for": "", "remedy": "", "next_look_at": None}
+
+
 def large_record() -> DeploymentRecordStatus:
     stages = [
         large_step(stage, changes=stage.name in CHANGES, is_last=stage.name is StageName.VERIFY).model_copy(
@@ -86,8 +97,27 @@ def large_record() -> DeploymentRecordStatus:
         for name in COMPONENTS
     ]
     return DeploymentRecordStatus.model_construct(
-        **common(), stages=stages, artifacts=artifacts, message="m" * 512, waiting_for="w" * 256
+        **common(),
+        stages=stages,
+        artifacts=artifacts,
+        message="m" * 512,
+        waiting_for="w" * 256,
+        pauses=[Pause(since=NOW, until=NOW)] * 20,
     )
+
+
+def large_record_going_back() -> DeploymentRecordStatus:
+    forward = large_record()
+    facts = {"image": "i" * 420, "revision": "r" * 64, "imageSetAt": "n" * 32, "degradedSince": "n" * 32}
+    back = [
+        large_step(StageStatus(name=StageName.ROLLBACK, component=name, facts=facts), changes=True, is_last=True)
+        for name in COMPONENTS
+    ]
+    ended_early = [
+        stage.model_copy(update=_QUIET) if stage.name is StageName.VERIFY else stage for stage in forward.stages
+    ]
+    why = GoingBack(ending=Phase.ROLLED_BACK, reason="R" * 64, message="m" * 512, since=NOW)
+    return forward.model_copy(update={"stages": [*ended_early, *back], "going_back": why})
 
 
 def common(inventory: int = 0) -> dict[str, Any]:
@@ -131,6 +161,8 @@ def large_settings() -> SettingsStatus:
     return SettingsStatus.model_construct(**common(inventory=20), steps=large_steps(20), detail="d" * 512)
 
 
-@pytest.mark.parametrize("make", [large_record, large_environment, large_project, large_settings])
+@pytest.mark.parametrize(
+    "make", [large_record, large_record_going_back, large_environment, large_project, large_settings]
+)
 def test_the_largest_status_is_under_256_kib(make: Any) -> None:
     assert size(make()) < LARGEST_STATUS

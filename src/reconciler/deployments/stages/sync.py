@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from reconciler.deployments.goal import Goal, goal_of
 from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
 from reconciler.domain.outside.applications import (
@@ -20,7 +21,7 @@ from reconciler.domain.outside.applications import (
     SyncState,
 )
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import ArgoSettings, Component, Settled, StageName, StageStatus
+from reconciler.domain.resources import ArgoSettings, Component, Settled, StageStatus
 from reconciler.domain.wanted import application_shape, image_setting, is_image_set, marker_of, words_of
 
 _LOOK_AGAIN = timedelta(minutes=5)
@@ -93,8 +94,12 @@ class SyncStage:
 
     async def look(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
         """Answer how far the application is."""
+        return await self.bring(scene, component, step, goal_of(scene, component, step))
+
+    async def bring(self, scene: Scene, component: Component, step: StageStatus, goal: Goal) -> Answer:
+        """Answer how far the application is on its way to a goal."""
         applications = await self.tools.applications(scene.argo)
-        target = self._target(scene, component, step)
+        target = self._target(scene, component, step, goal)
         seen = self._streamed(applications, target)
         answer = self._judge(applications, target, seen) if seen else None
         if not isinstance(answer, Waiting):
@@ -105,23 +110,30 @@ class SyncStage:
             applications.want(target.shape.project, target.shape.name, scene.now + _LOOK_AGAIN)
         return answer
 
-    def _target(self, scene: Scene, component: Component, step: StageStatus) -> _Target:
-        record, environment = scene.record, scene.environment
-        facts = {name: scene.fact(StageName.IMAGE, component.name, name) for name in ("image", "tag", "digest")}
-        revision = record.spec.revision
+    async def is_busy(self, scene: Scene, component: Component) -> bool:
+        """Tell whether an operation runs on the component's application."""
+        shape = application_shape(
+            scene.project, scene.environment, component.name, scene.argo, scene.record.spec.revision
+        )
+        applications = await self.tools.applications(scene.argo)
+        there = await applications.find_application(shape.project, shape.name)
+        return there is not None and (there.is_operation_requested or _is_running(there.operation))
+
+    def _target(self, scene: Scene, component: Component, step: StageStatus, goal: Goal) -> _Target:
+        environment = scene.environment
         return _Target(
-            shape=application_shape(scene.project, environment, component.name, scene.argo, revision),
+            shape=application_shape(scene.project, environment, component.name, scene.argo, goal.revision),
             image=image_setting(
                 scene.argo,
-                words_of(scene.project, environment, component.name, revision),
-                image=facts["image"],
-                tag=facts["tag"],
-                digest=facts["digest"],
+                words_of(scene.project, environment, component.name, goal.revision),
+                image=goal.image,
+                tag=goal.tag,
+                digest=goal.digest,
             ),
-            digest=facts["digest"],
-            epoch=f"{environment.metadata.uid}/{scene.fact(StageName.QUEUE, '', 'epoch')}",
+            digest=goal.digest,
+            epoch=goal.epoch,
             marker=marker_of(environment, self.owner),
-            identity=f"{record.operation_id}/{component.name}/{step.attempt}",
+            identity=goal.identity,
             step=step,
             now=scene.now,
         )

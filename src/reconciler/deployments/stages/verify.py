@@ -35,6 +35,6 @@ class VerifyStage:
         if status == wanted.status:
             return Done({"url": address}, f"answers {status}")
         what = f"{address} to answer {wanted.status}, now {status}"
-        if wanted.timeout is not None and step.started_at and scene.now >= step.started_at + wanted.timeout:
+        if wanted.timeout is not None and step.started_at and scene.worked(step.started_at) >= wanted.timeout:
             return Failed("VerifyFailed", what)
         return Waiting(what, scene.now + _LOOK_AGAIN, reason="NotServed", system="address")

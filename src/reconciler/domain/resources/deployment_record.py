@@ -28,6 +28,9 @@ from reconciler.domain.resources.step import Step
 OperationId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 
 
+MOST_PAUSES = 20
+
+
 class Phase(StrEnum):
     """How far a deployment is."""
 
@@ -59,6 +62,8 @@ class StageName(StrEnum):
     SYNC = "sync"
     EXPOSE = "expose"
     VERIFY = "verify"
+    ROLLBACK = "rollback"
+    """Only of a deployment that goes back: what was current comes back, component by component."""
 
 
 class DeploymentRecordSpec(Model):
@@ -103,14 +108,32 @@ class Artifact(Model):
     address: Annotated[str, StringConstraints(max_length=320)] = ""
 
 
+class GoingBack(Model):
+    """Why a deployment puts back what was current before it, and how it ends when that is done."""
+
+    ending: Phase
+    reason: Annotated[str, StringConstraints(max_length=64)] = ""
+    message: Annotated[str, StringConstraints(max_length=512)] = ""
+    since: Moment
+
+
+class Pause(Model):
+    """A time in which no deadline of the deployment ran; without `until` it lasts."""
+
+    since: Moment
+    until: Moment | None = None
+
+
 class DeploymentRecordStatus(Status):
     """How far the deployment is."""
 
     phase: Phase = Phase.PENDING
     reason: Annotated[str, StringConstraints(max_length=64)] = ""
     message: Annotated[str, StringConstraints(max_length=512)] = ""
-    stages: list[StageStatus] = Field(default=[], max_length=101, json_schema_extra=keyed_by("name", "component"))
+    stages: list[StageStatus] = Field(default=[], max_length=121, json_schema_extra=keyed_by("name", "component"))
     artifacts: list[Artifact] = Field(default=[], max_length=20, json_schema_extra=keyed_by("component"))
+    going_back: GoingBack | None = None
+    pauses: list[Pause] = Field(default=[], max_length=MOST_PAUSES)
     epoch: int = 0
     sequence: int = 0
     announced: int = 0
