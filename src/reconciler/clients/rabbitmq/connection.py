@@ -156,7 +156,7 @@ class RabbitMQ:
             raise Unavailable(f"RabbitMQ is not connected: {self._state.detail}", system=SYSTEM)
         message = Message(
             body,
-            headers=cast("HeadersType", _sendable(dict(headers or {}))),
+            headers=cast("HeadersType", sendable(dict(headers or {}))),
             message_id=message_id or None,
             expiration=expiration,
             content_type=content_type,
@@ -265,14 +265,14 @@ class RabbitMQ:
         self._on_change(self._state)
 
 
-def _sendable(value: Any) -> Any:
+def sendable(value: Any) -> Any:
     """Return a header as it can be sent: the library reads a text that is not UTF-8 as bytes, and cannot write them."""
     match value:
         case bytes():
             return bytearray(value)
         case dict():
-            return {name: _sendable(inner) for name, inner in value.items()}
+            return {name: sendable(inner) for name, inner in value.items()}
         case list():
-            return [_sendable(inner) for inner in value]
+            return [sendable(inner) for inner in value]
         case _:
             return value
