@@ -4,7 +4,8 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -93,11 +94,14 @@ class Subscription:
         await asyncio.sleep(0.001)
         self.line.offer(self.queue)
 
-    async def stop(self) -> None:
+    async def stop(self, grace: timedelta) -> None:
         self.is_wanted = False
         if self.running:
-            await asyncio.wait(self.running, timeout=10)
+            await asyncio.wait(self.running, timeout=grace.total_seconds())
+        for task in tuple(self.running):
+            task.cancel()
         self.give_back()
+        self.line.forget(self)
 
     def give_back(self) -> None:
         """End the channel: what is not settled comes again."""
@@ -166,6 +170,14 @@ class BrokerLine:
         self._epoch = next(self._epochs)
         broker.lines.append(self)
         world.later(0.05, 2, self.connect)
+
+    @property
+    def state(self) -> SimpleNamespace:
+        return SimpleNamespace(connected=self.is_connected)
+
+    def forget(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
 
     def connect(self) -> None:
         if self.is_closed or self.is_connected:

@@ -12,7 +12,6 @@ from reconciler.clients.kubernetes.client import JSON_PATCH, Kubernetes
 from reconciler.domain.clock import rfc3339
 from reconciler.domain.errors import OutcomeUnknown, Unavailable
 from reconciler.domain.keys import KINDS, OUR_KINDS, Body, Key, key_of
-from reconciler.domain.names import VERSION
 from reconciler.domain.resources import KINDS as MODELS
 from reconciler.operator.cache import Cache
 from tests.simulation.loop import Process
@@ -97,7 +96,7 @@ class KubeApi:
         if path == "/version":
             return Told(200, {"gitVersion": "v1.33.0"})
         words = path.strip("/").split("/")
-        words = words[words.index(VERSION if words[0] == "apis" else "v1") + 1 :]
+        words = words[3 if words[0] == "apis" else 2 :]
         namespace = ""
         if words[0] == "namespaces" and len(words) > 2:
             namespace, words = words[1], words[2:]

@@ -29,8 +29,11 @@ class Process:
         self.name = name
         self.is_dead = False
         self.is_frozen = False
+        self.was_frozen = False
         self.skew = timedelta()
         self.woke_at = -1.0
+        self.incarnations: set[str] = set()
+        self.replica: Any = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self._loop = loop
         self._held: list[asyncio.Handle] = []
@@ -59,7 +62,7 @@ class Process:
         return context
 
     def freeze(self) -> None:
-        self.is_frozen = True
+        self.is_frozen = self.was_frozen = True
 
     def wake(self) -> None:
         self.is_frozen = False
@@ -164,7 +167,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return
         self.steps += 1
         if self.steps > self.most_steps:
-            raise Endless(f"{self.steps} steps")
+            raise Endless(f"{self.steps} steps; now {handle!r}")
         self.at_step(process)
         if not (process is not None and process.is_frozen):
             handle._run()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.kube import KubeApi
 
 _ENDS = frozenset(phase.value for phase in Phase if phase.is_end)
+_BRINGING = ("sync", "rollback")
 _MUTE = 240.0
 """So many seconds may a record stand still without saying why."""
 _LATE = 180.0
@@ -167,16 +168,17 @@ class Oracles:
         self._holds(tag == key.image_tag, "rule 3", f"a build of another attempt is started for {key}")
 
     def starts_sync(self, process: Process, request_id: str) -> None:
-        operation, component, _ = request_id.split("/")
-        self._claimed(process, operation, "sync", component, f"{request_id}/sync")
+        operation, component, attempt = request_id.split("/")
+        stage = "rollback" if attempt == "rollback" else "sync"
+        self._claimed(process, operation, stage, component, f"{request_id}/sync")
 
     def changes_application(self, process: Process, epoch: str, word: str) -> None:
-        uid, _, number = epoch.partition("/")
+        uid, number, *_ = epoch.split("/")
         holder = self._holder_of(uid)
         if not self._holds(holder and str(holder["epoch"]) == number, "rule 4", f"{process.name}: {word} under {epoch}"):
             return
         record = self._kube.get("DeploymentRecord", holder["record"])
-        claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] == "sync"]
+        claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] in _BRINGING]
         self._holds(_any_of(claims, process, f"/{word}"), "rule 4", f"{process.name}: {word} without a stored claim")
 
     def removes_application(self, process: Process, name: str) -> None:
@@ -211,7 +213,7 @@ class Oracles:
             return None
         assert record is not None
         claim = _stage(record, stage_name, component).get("claim") or {}
-        is_mine = claim.get("incarnation") == process.name and claim.get("settled", "") == ""
+        is_mine = claim.get("incarnation") in process.incarnations and claim.get("settled", "") == ""
         self._holds(is_mine, "rule 4", f"{process.name}: {what} for {operation}, under claim {claim}")
         self._holds(self._is_holder(record), "rule 4", f"{process.name}: {what} for {operation}, which has no slot")
         is_kept = FINALIZER in (record["metadata"].get("finalizers") or ())
@@ -223,7 +225,8 @@ class Oracles:
     def build_ran(self, key: BuildKey, times: int) -> None:
         self._holds(times == 1, "rule 3", f"{key.operation_id}/{key.component} {key.image_tag} is built {times} times")
         ended = self._ended_at.get(key.operation_id)
-        is_in_time = ended is None or self._world.loop.time() < ended + 1
+        is_known = record_name(key.operation_id) not in self.deleted
+        is_in_time = ended is None or self._world.loop.time() < ended + 1 or not is_known
         self._holds(is_in_time, "rule 3", f"a build of {key.operation_id} begins after its end")
 
     def sync_ran(self, request_id: str) -> None:
@@ -314,7 +317,7 @@ def _stage(record: Body, name: str, component: str) -> Body:
 
 def _any_of(claims: list[Body | None], process: Process, ending: str) -> bool:
     return any(
-        claim and claim["incarnation"] == process.name and (claim["key"].endswith(ending) or not ending) for claim in claims
+        claim and claim["incarnation"] in process.incarnations and (claim["key"].endswith(ending) or not ending) for claim in claims
     )
 
 

@@ -1,13 +1,26 @@
-"""One life of the operator: the real parts, wired as `app.operator` does it, with models where the clients would be."""
+"""One life of the operator: its real shift and lead, wired as `app.operator` does it, with models for all clients."""
 
-import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
-from inspect import signature
-from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
+from reconciler.agenda.resync import Found, Resync
+from reconciler.app import shift as shift_module
+from reconciler.app.broker import topology_of
+from reconciler.app.crew import Crew, first_of
+from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
+from reconciler.app.shift import Shift
+from reconciler.app.signals import Signals
+from reconciler.domain.keys import OUR_KINDS, Key
+from reconciler.domain.outside.builds import GitLogin
+from reconciler.operator.cache import Cache, Change
+from reconciler.operator.leadership import Leadership, Terms
+from reconciler.operator.store import Store
+from reconciler.settings import Settings
+from reconciler.telemetry.masking import Secrets
 from tests.simulation.argo import ArgoClient, ArgoModel
 from tests.simulation.broker import Broker, BrokerLine
 from tests.simulation.dns import DnsClient, DnsModel
@@ -19,27 +32,10 @@ from tests.simulation.oracles import Oracles
 from tests.simulation.registry import RegistryClient, RegistryModel
 from tests.simulation.world import SPACE, World
 
-from reconciler.agenda.agenda import Agenda, Looked, Outcome
-from reconciler.agenda.resync import Found, Resync
-from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
-from reconciler.app.signals import Signals
-from reconciler.app.working import Workers, make_workers
-from reconciler.domain.keys import OUR_KINDS, Key
-from reconciler.domain.messages import Topology
-from reconciler.domain.outside.builds import GitLogin
-from reconciler.engine.patience import Incarnation
-from reconciler.intake.consumer import Intake
-from reconciler.operator.cache import Cache, Change
-from reconciler.operator.store import Store
-from reconciler.reporting.announcing import Announcer
-from reconciler.reporting.events import EventPoster
-from reconciler.reporting.heartbeats import HeartbeatSender
-from reconciler.settings import Settings
-from reconciler.telemetry.masking import Secrets
-
 DNS_LIMIT = 20
 DOMAIN = "example.com"
 _OWNER = "cluster-1"
+_TERMS = Terms(timedelta(seconds=45), timedelta(seconds=10))
 
 
 class Outside:
@@ -53,20 +49,26 @@ class Outside:
         self.jenkins = JenkinsModel(world, self.registry, self.oracles)
         self.argo = ArgoModel(world, self.oracles)
         self.dns = DnsModel(world, DNS_LIMIT)
-        self.broker = Broker(world, _topology())
+        self.broker = Broker(world, topology_of(SETTINGS))
         self.oracles.broker = self.broker
 
 
 class ModelConnections:
     """Fits what `app.connections.Connections` fits."""
 
-    def __init__(self, outside: Outside, process: Process, signals: Signals) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        process: Process,
+        build_changed: Callable[[str], None],
+        application_changed: Callable[[ArgoLine, str], None],
+    ) -> None:
         world, oracles = outside.world, outside.oracles
         jenkins = JenkinsClient(Door(world, process, "jenkins", concurrency=2), outside.jenkins, oracles)
         argo = ArgoClient(world, process, Door(world, process, "argocd"), outside.argo, oracles)
         limited = Door(world, process, "dns", limiter=window(DNS_LIMIT, process))
-        self.jenkins = JenkinsLine(cast("Any", jenkins), process, timedelta(seconds=5), signals.build_changed)
-        self.argo = ArgoLine(cast("Any", argo), process, signals.application_changed)
+        self.jenkins = JenkinsLine(cast("Any", jenkins), process, timedelta(seconds=5), build_changed)
+        self.argo = ArgoLine(cast("Any", argo), process, application_changed)
         self.zone = ZoneLine(cast("Any", DnsClient(limited, outside.dns, oracles)), process)
         self.registry = RegistryClient(Door(world, process, "registry"), outside.registry, oracles)
 
@@ -105,51 +107,44 @@ class ModelConnections:
     async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
         return None
 
+    async def close(self) -> None:
+        await self.jenkins.close()
+        await self.argo.close()
+
 
 class Replica:
-    """One life. `start` it; its process may be frozen or killed at any step."""
+    """One life of one pod. `start` it; its process may be frozen or killed at any step."""
 
-    def __init__(self, outside: Outside, name: str, skew: timedelta) -> None:
+    def __init__(self, outside: Outside, pod: str, name: str, skew: timedelta) -> None:
         world = self.world = outside.world
-        self.outside = outside
+        self.outside, self.pod = outside, pod
         self.process = process = Process(name, world.loop)
         process.skew = skew
-        self.settings = SETTINGS
-        self.clock = process
-        self.leadership = SimpleNamespace(is_leading=True)
-        self.me = Incarnation("replica", name)
+        process.replica = self
+        self.settings, self.clock, self.replica = SETTINGS, process, pod
         self.secrets = Secrets()
-        self.ready_at: float | None = None
-        self._workers: Workers | None = None
-        self.line = BrokerLine(world, outside.broker, process)
+        self.metrics: Any = _Metrics(world, process)
+        self.working_since: float | None = None
+        self.rabbitmq = BrokerLine(world, outside.broker, process)
+        self.rabbitmq.came_back = lambda: self.shift.heartbeats.broker_is_back()
         self.kubernetes = SimulatedKubernetes(world, outside.kube, process)
         self.cache = Cache()
         self.watch = Watch(world, outside.kube, process, self.cache)
         self.store = Store(self.kubernetes, self.cache)
-        self.agenda: Agenda[Key] = Agenda(
-            self._look, clock=process, lanes=_LANES, lane_of=_lane_of, observer=self, random=Random(name)
+        self.signals = Signals(self.store, self._add, self._forget)
+        self.resync = Resync(
+            self.kubernetes, self.cache, OUR_KINDS, namespaces=(SPACE,), clock=process, finished=self._resynced
         )
-        self.signals = Signals(self.store, self.agenda.add, self.agenda.forget)
-        self.resync = Resync(self.kubernetes, self.cache, OUR_KINDS, namespaces=(SPACE,), clock=process, finished=self._resynced)
-        self.intake = Intake(
-            resources=self.kubernetes,
-            messenger=self.line,
-            topology=outside.broker.topology,
-            namespace=SPACE,
-            clock=process,
-            attempts=SETTINGS.messages.attempts,
-            prefetch=4,
+        self.leadership = Leadership(
+            SimulatedKubernetes(world, outside.kube, process), f"{pod}_{name}", namespace=SPACE, terms=_TERMS, clock=process
         )
-        self.heartbeats = HeartbeatSender(self.line, Announcer(self.store), clock=process)
-        self.line.came_back = self.heartbeats.broker_is_back
-        self.events = EventPoster(self.kubernetes, clock=process, replica=name)
-        self.connections = ModelConnections(outside, process, self.signals)
-        self.endpoints = OpenDoors(lambda _: Door(world, process, "address"))
+        self.shift = self._new_shift()
         self.cache.subscribe(self._changed)
+        self._crew = Crew()
 
     def start(self) -> None:
         """Begin this life."""
-        self.world.note(f"{self.process.name} starts", count="lives")
+        self.world.note(f"{self.process.name} starts on {self.pod}", count="lives")
         self.process.start(self._run(), f"operator {self.process.name}")
         self.world.later(0.1, 3, self.watch.open)
         self.world.later(0.2, 4, self.process.call_soon, self.resync.soon)
@@ -161,65 +156,91 @@ class Replica:
         self.world.note(f"{self.process.name} is killed", count="kills")
         self.process.kill()
         self.watch.close()
-        self.world.later(0.001, 0.5, self.line.close)
+        self.world.later(0.001, 0.5, self.rabbitmq.close)
+
+    def _new_shift(self) -> Shift:
+        shift = Shift(cast("Any", self))
+        self.process.incarnations.add(shift.me.id)
+        return shift
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.resync.run())
-            group.create_task(self._agenda_after_first_list())
-            group.create_task(self.heartbeats.run())
-            group.create_task(self.events.run())
-            await self.intake.start()
+        self._crew.begin(
+            resync=self.resync.run(), shifts=self._work_in_shifts(), leadership=self._stand_for_the_lead()
+        )
+        await self._crew.one_ended()
+        self._crew.raise_first_death()
 
-    async def _agenda_after_first_list(self) -> None:
+    async def _work_in_shifts(self) -> None:
+        """Do as `Operator._work_in_shifts` does."""
         await self.resync.complete.wait()
-        self._workers = _workers_of(self)
-        self.ready_at = self.world.loop.time()
-        await self.agenda.run()
+        while True:
+            await self.leadership.leading()
+            self.resync.soon()
+            self.world.note(f"{self.process.name} leads", count="shifts")
+            self.working_since = self.world.loop.time()
+            await first_of(self.leadership.ceased(), self.shift.work(_OWNER))
+            self.working_since = None
+            await self.shift.drop()
+            self.shift = self._new_shift()
 
-    async def _look(self, key: Key) -> Any:
-        assert self._workers is not None
-        return await self._workers.look(key)
+    async def _stand_for_the_lead(self) -> None:
+        await self.resync.complete.wait()
+        await self.leadership.run()
 
     def _changed(self, change: Change) -> None:
         self.signals.changed(change)
-        if change.after is None:
-            self.heartbeats.removed(change.key)
-            return
-        self.heartbeats.changed(change.after)
-        if self.ready_at is not None:
-            self.events.changed(change.before, change.after)
+        self.shift.changed(change)
+
+    def _add(self, key: Key) -> None:
+        self.shift.add(key)
+
+    def _forget(self, key: Key) -> None:
+        self.shift.forget(key)
 
     def _resynced(self, _: Found) -> None:
-        self.heartbeats.resume(self.store.list_("DeploymentRecord"))
-        self.heartbeats.resume(self.store.list_("DevOpsProject"))
-        for kind in OUR_KINDS:
-            for key in self.cache.keys(kind.kind):
-                self.agenda.add(key)
-
-    def looked(self, look: Looked) -> None:
-        """Hear of a look: a bug is a violation, and so is a lane that stands."""
-        self.world.counts["looks"] = self.world.counts.get("looks", 0) + 1
-        if look.outcome is Outcome.BUG and not self.process.is_dead:
-            self.world.fail("bug", "a look failed unexpectedly")
+        self.shift.resynced()
 
 
-def _workers_of(replica: Replica) -> Workers:
-    parts: Any = replica
-    return make_workers(parts, parts, _OWNER) if "shift" in signature(make_workers).parameters else make_workers(parts, _OWNER)
+class _Metrics:
+    """Hears of everything, and minds bugs."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world, self._process = world, process
+
+    def look_ended(self, lane: str, outcome: str, *, waited: timedelta, took: timedelta) -> None:
+        self._world.counts["looks"] = self._world.counts.get("looks", 0) + 1
+        if outcome == "bug" and not self._process.is_dead:
+            self._world.fail("bug", "a look failed unexpectedly")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
-_LANES = {"deployments": 8, "environments": 4, "set-ups": 4}
+@contextmanager
+def models_for_clients() -> Iterator[None]:
+    """Have shifts made with models where they make clients, and incarnations counted."""
+    counter = itertools.count(1)
 
+    def connections(_settings: Any, _endpoints: Any, _secrets: Any, clock: Process, **given: Any) -> ModelConnections:
+        given.pop("mask")
+        return ModelConnections(clock.replica.outside, clock, **given)
 
-def _lane_of(key: Key) -> str:
-    return {"DeploymentRecord": "deployments", "Environment": "environments"}.get(key.kind, "set-ups")
+    def endpoints(_outside: Any, clock: Process, *_: Any) -> OpenDoors:
+        return OpenDoors(lambda _: Door(clock.replica.world, clock, "address"))
 
-
-def _topology() -> Topology:
-    messages = SETTINGS.messages
-    delays = tuple(messages.retry_delay * 2**attempt for attempt in range(messages.attempts))
-    return Topology(retry_delays=delays)
+    ours = {
+        "Connections": connections,
+        "Endpoints": endpoints,
+        "secrets": SimpleNamespace(token_hex=lambda _: f"incarnation-{next(counter)}"),
+    }
+    theirs = {name: getattr(shift_module, name) for name in ours}
+    for name, one in ours.items():
+        setattr(shift_module, name, one)
+    try:
+        yield
+    finally:
+        for name, one in theirs.items():
+            setattr(shift_module, name, one)
 
 
 def _settings() -> Settings:
@@ -231,6 +252,7 @@ def _settings() -> Settings:
         "registry": {"namespace": "acme"},
         "godaddy": {"domain": DOMAIN, "requests_per_minute": DNS_LIMIT},
         "agenda": {"look_concurrency": 8},
+        "rabbitmq": {"prefetch": 4},
     }
     return plain.model_copy(
         update={group: getattr(plain, group).model_copy(update=dict(values)) for group, values in changes.items()}

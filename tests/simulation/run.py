@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.simulation.loop import Endless
-from tests.simulation.replica import Outside
+from tests.simulation.replica import Outside, models_for_clients
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import World
 
@@ -35,7 +36,7 @@ class Result:
 
 def run_seed(seed: int, *, defect: AbstractContextManager[None] | None = None, is_verbose: bool = False) -> Result:
     """Run one seed to its end, or to the first violation."""
-    with defect or nullcontext(), _seeded_randomness(seed), _told_bugs() as bugs:
+    with defect or nullcontext(), models_for_clients(), _seeded_randomness(seed), _told_bugs() as bugs:
         world = World(seed)
         world.is_verbose = is_verbose
         try:
@@ -87,6 +88,8 @@ async def _watch(world: World, scenario: Scenario) -> None:
         if world.is_calm and not has_calmed:
             has_calmed = True
             scenario.end_overlaps()
+        if has_calmed:
+            scenario.release_holds()
         oracles.check_waiting(scenario.working_for())
         if has_calmed and next(oracles.unfinished(scenario.sent), None) is None:
             await asyncio.sleep(60)
@@ -104,7 +107,7 @@ def _bury(world: World, scenario: Scenario) -> None:
     for replica in scenario.replicas:
         replica.process.kill()
     loop = world.loop
-    while any(replica.process.tasks for replica in scenario.replicas):
+    while any(replica.process.tasks for replica in scenario.replicas) and loop.steps < loop.most_steps - 100:
         loop.run_until_complete(loop.create_task(asyncio.sleep(0.5)))
         for replica in scenario.replicas:
             replica.process.cancel()
@@ -149,12 +152,13 @@ def _told_bugs() -> Iterator[list[str]]:
     logger.addHandler(bugs)
     logger.setLevel(logging.ERROR)
     logger.propagate = False
-    was_on = gc.isenabled()
     try:
-        yield bugs.told
+        with warnings.catch_warnings():
+            # A kill leaves coroutines behind that were never begun.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield bugs.told
+            gc.collect()
     finally:
         logger.removeHandler(bugs)
         logger.setLevel(level)
         logger.propagate = propagates
-        if was_on:
-            gc.enable()

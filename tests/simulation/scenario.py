@@ -1,6 +1,7 @@
 """What people, machines and bad luck do in one run, drawn from the seed."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import orjson
 
 from reconciler.domain.clock import rfc3339_micro
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import Key, key_of
 from reconciler.domain.names import record_name
 from tests.simulation.broker import Message
 from tests.simulation.replica import DOMAIN, Outside, Replica
@@ -76,15 +77,17 @@ class Scenario:
         """Return how long an operator has worked without a break, in seconds."""
         now = self.world.loop.time()
         spans = [
-            now - max(one.ready_at, one.process.woke_at)
+            now - max(one.working_since, one.process.woke_at)
             for one in self.living()
-            if one.ready_at is not None and not one.process.is_frozen
+            if one.working_since is not None and not one.process.is_frozen
         ]
         return max(spans, default=0.0)
 
     def _start_replica(self) -> None:
         self._lives += 1
-        replica = Replica(self.outside, f"life-{self._lives}", self._skew)
+        pods = {one.pod for one in self.living()}
+        pod = next(pod for pod in (f"pod-{number}" for number in itertools.count()) if pod not in pods)
+        replica = Replica(self.outside, pod, f"life-{self._lives}", self._skew)
         self.replicas.append(replica)
         replica.start()
 
@@ -137,7 +140,7 @@ class Scenario:
         replica.process.freeze()
         at = self.world.loop.call_in_world
         if seconds > 12:
-            at(12, replica.line.lose, seconds)
+            at(12, replica.rabbitmq.lose, seconds)
             at(15, self._ensure_one)
         at(seconds, self._wake, replica)
 
@@ -162,6 +165,13 @@ class Scenario:
                 replica.kill()
         self._ensure_one()
 
+    def release_holds(self) -> None:
+        """Lift every hold, as a person does."""
+        for body in self.outside.kube.all_of("Environment"):
+            if (body.get("status") or {}).get("hold"):
+                token = {"freeleaps.com/release": f"{self.world.loop.time():.0f}"}
+                self.outside.kube.edit(key_of(body), {"metadata": {"annotations": token}})
+
     def _step_clock(self) -> None:
         step = self.world.dice.uniform(-8, 8)
         self._skew += timedelta(seconds=step)
@@ -178,7 +188,7 @@ class Scenario:
         seconds = self.world.dice.choice((0.5, 5, 400))
         self.world.note(f"the broker is away for {seconds} s")
         for replica in self.living():
-            replica.line.lose(seconds)
+            replica.rabbitmq.lose(seconds)
 
     def _heal(self) -> None:
         for name in tuple(self.outside.argo.applications):
@@ -214,7 +224,12 @@ class Scenario:
             "components": ports,
             "dns": {"target": "192.0.2.1"},
             "environments": [
-                {"name": name, "domain": f"{name}.{DOMAIN}", "concurrency": dice.choice(("Queue", "Queue", "Supersede", "Reject"))}
+                {
+                    "name": name,
+                    "domain": f"{name}.{DOMAIN}",
+                    "concurrency": dice.choice(("Queue", "Queue", "Supersede", "Reject")),
+                    "rollback": dice.choice(("None", "Automatic")),
+                }
                 for name in ("alpha", "beta")
             ],
             "preview": {"domain": f"pr.{DOMAIN}", "ttl": "72h"},
