@@ -19,22 +19,22 @@ Answers = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 class Child:
     """A process of ours; `first` is what it said when it was ready."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(
+        self, process: asyncio.subprocess.Process, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader
+    ) -> None:
+        self._process, self._stdin, self._stdout = process, stdin, stdout
         self.first: dict[str, Any] = {}
 
     async def ask(self, command: str, **arguments: Any) -> Any:
         """Have something done there; return what it answers."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
-        await self._process.stdin.drain()
+        self._stdin.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
+        await self._stdin.drain()
         return await self.read()
 
     async def read(self) -> Any:
         """Return the next line that it says. Raises EOFError when it is gone."""
-        assert self._process.stdout is not None
         async with asyncio.timeout(_PATIENCE):
-            line = await self._process.stdout.readline()
+            line = await self._stdout.readline()
         if not line:
             raise EOFError(f"the process ended with {await self._process.wait()}")
         return json.loads(line)
@@ -52,8 +52,7 @@ class Child:
         """End it, in order if it can."""
         if self._process.returncode is not None:
             return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._stdin.close()
         try:
             async with asyncio.timeout(30):
                 await self._process.wait()
@@ -75,7 +74,9 @@ async def child(module: str, *arguments: str, environ: Mapping[str, str] | None 
         env={**os.environ, **(environ or {})},
         limit=_LONGEST_LINE,
     )
-    it = Child(process)
+    if process.stdin is None or process.stdout is None:
+        raise OSError(f"no pipes to {module}")
+    it = Child(process, process.stdin, process.stdout)
     try:
         it.first = await it.read()
         yield it

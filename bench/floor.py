@@ -12,11 +12,10 @@ from typing import Any
 
 import kopf
 
+from bench.children import say, serve
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.errors import AlreadyExists, NotFound
 from reconciler.domain.keys import CUSTOM_RESOURCE_DEFINITION, Kind
-
-from bench.children import say, serve
 
 FLOOR = Kind("bench.freeleaps.com", "v1", "widgets", "Widget")
 FLOOR_NAMESPACE = "default"
@@ -48,7 +47,8 @@ class Floor:
 
     async def answer(self, command: str, asked: Mapping[str, Any]) -> Any:
         """Wait until so many resources were handled, and their writes with them."""
-        assert command == "handled"
+        if command != "handled":
+            raise ValueError(command)
         async with asyncio.timeout(100):
             while self.handled < asked["count"]:
                 self._more.clear()
@@ -80,7 +80,7 @@ async def define(credentials: Credentials) -> None:
         pass
     try:
         async with asyncio.timeout(20):
-            while not await _is_served(client):
+            while not await _is_served(client):  # noqa: ASYNC110 - another process decides
                 await asyncio.sleep(0.05)
     finally:
         await client.close()

@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.children import say, serve
+from bench.sampling import Sampler
 from reconciler.app.heap import settle_heap
 from reconciler.app.operator import Operator
 from reconciler.cli.run import credentials_of
 from reconciler.domain.keys import Key
 from reconciler.settings import Settings, load
 from reconciler.telemetry.logs import set_up_logs
-
-from bench.children import say, serve
-from bench.sampling import Sampler
 
 _UNLIMITED = 1_000_000
 

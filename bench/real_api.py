@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
+from bench.floor import define
 from reconciler.clients.kubernetes import Credentials
 from reconciler.sandbox.world import install
-
-from bench.floor import define
 
 _STARTER = Path(__file__).resolve().parents[1] / "tests" / "support" / "envtest.py"
 
@@ -37,8 +36,8 @@ async def real_kubeconfig(stack: AsyncExitStack) -> Path | None:
 
 def _starter() -> Any:
     spec = importlib.util.spec_from_file_location("bench_envtest", _STARTER)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError(str(_STARTER))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+_HUNDRED = 100
+
 
 @dataclass(frozen=True)
 class Row:
@@ -70,4 +72,4 @@ class Table:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return f"{value:.2f}" if abs(value) < _HUNDRED else f"{value:.0f}"

@@ -32,7 +32,7 @@ class Sampler:
     def start(self) -> None:
         """Begin; the signal is this process's own CPU clock."""
         signal.signal(signal.SIGPROF, self._sample)
-        signal.siginterrupt(signal.SIGPROF, False)
+        signal.siginterrupt(signal.SIGPROF, False)  # noqa: FBT003 - has no names
         signal.setitimer(signal.ITIMER_PROF, _EVERY, _EVERY)
 
     def take(self) -> dict[str, int]:
@@ -49,7 +49,7 @@ class Sampler:
             if label.startswith("stage"):
                 found = label
                 break
-            # The innermost part that is known, but what the event loop calls is never "http" alone if a part called it.
+            # The innermost part that is known, but frames and other parts only where nothing else called them.
             if label and (not found or found.endswith("frames") or found == "other parts"):
                 found = label
             frame = frame.f_back

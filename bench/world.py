@@ -1,4 +1,4 @@
-"""`python -m bench.world`: the systems around the operator, in a process of their own, instant unless asked otherwise."""
+"""`python -m bench.world`: the systems around the operator, in a process of their own, instant unless asked not to be."""
 
 import asyncio
 import copy
@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.children import say, serve
+from bench.floor import define
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.keys import DEPLOYMENT_RECORD
 from reconciler.sandbox.world import NAMESPACE, World
-
-from bench.children import say, serve
-from bench.floor import define
 
 _AT_ONCE = 16
 
@@ -42,7 +41,7 @@ class Box:
 
     def _requests(self) -> dict[str, dict[str, int]]:
         world = self.world
-        systems = {
+        systems: dict[str, Any] = {
             "jenkins": world.jenkins,
             "argocd": world.argocd,
             "registry": world.dockerhub,

@@ -1,21 +1,20 @@
-"""What a deployment costs, beside what Kopf's least operator costs per resource; how many go through; how soon they tell."""
+"""What a deployment costs beside Kopf's least operator, how many go through, how soon the first word of it comes."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.clients.kubernetes import Credentials, Kubernetes
-
 from bench.children import Child, child
 from bench.floor import make_widgets
 from bench.load import Load, Place, Told, loading, percentile
 from bench.real_api import real_kubeconfig
 from bench.rows import Row, Table
+from reconciler.clients.kubernetes import Credentials, Kubernetes
 
 IN_FLIGHT = 100
+_WORTH_TELLING = 0.02
 _OUTSIDE = ("jenkins", "argocd", "registry", "dns", "kubernetes")
 
 
@@ -119,13 +118,8 @@ def _report(table: Table, sums: Sums, where: str) -> None:
     if where:
         return
     for name, counts in sums.requests.items():
-        most = ", ".join(f"{path} {n / count:.2f}" for path, n in counts.most_common(6) if n / count >= 0.02)
+        most = ", ".join(f"{path} {n / count:.2f}" for path, n in counts.most_common(6) if n / count >= _WORTH_TELLING)
         table.add(Row(f"requests to {name} per deployment", sum(counts.values()) / count, note=most))
     total = sum(sums.samples.values())
     for name, samples in sums.samples.most_common():
         table.add(Row(f"share of CPU: {name}", 100 * samples / total, "%"))
-
-
-def cores() -> int:
-    """Return how many cores there are."""
-    return os.cpu_count() or 1

@@ -1,14 +1,18 @@
 """What finished records cost: the operator's memory after a start among so many of them."""
 
 import asyncio
-
-from reconciler.sandbox.world import NAMESPACE
+from collections.abc import Callable
 
 from bench.children import child
 from bench.load import loading
 from bench.rows import Row, Table
+from reconciler.sandbox.world import NAMESPACE
 
 _TARGET = 250
+_QUIET_TURNS = 3
+_TURN = 0.5
+_NOTHING = 0.05
+"""Seconds of CPU in a turn."""
 
 
 async def memory(table: Table, *, quick: bool) -> None:
@@ -39,12 +43,11 @@ async def _a_record(environ: dict[str, str]) -> object:
             await asyncio.sleep(0.1)
 
 
-async def _settled(cpu: object) -> None:
-    """Wait until the operator has nothing to do any more."""
-    assert callable(cpu)
+async def _settled(cpu: Callable[[], float]) -> None:
+    """Wait until the operator has had nothing to do for a while."""
     last, quiet = cpu(), 0
-    while quiet < 3:
-        await asyncio.sleep(0.5)
+    while quiet < _QUIET_TURNS:
+        await asyncio.sleep(_TURN)
         now = cpu()
-        quiet = quiet + 1 if now - last < 0.05 else 0
+        quiet = quiet + 1 if now - last < _NOTHING else 0
         last = now
