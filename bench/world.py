@@ -1,4 +1,4 @@
-"""`python -m bench.world`: the systems around the operator, in a process of their own, instant unless asked not to be."""
+"""`python -m bench.world`: the systems around the operator in a process of their own, instant unless told otherwise."""
 
 import asyncio
 import copy
