@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import aio_pika
 import pytest
+from click.testing import CliRunner, Result
 from pamqp import commands, frame, header
 from pamqp.body import ContentBody
 from yarl import URL
 
+from reconciler.cli import main
 from reconciler.clients.rabbitmq import Delivery, RabbitMQ
 from reconciler.domain.clock import SystemClock
 from reconciler.domain.messages import Topology
@@ -101,3 +103,28 @@ async def test_a_message_that_cannot_be_read_does_not_stop_the_others(
         work = await channel.declare_queue(topology.reconcile, passive=True)
         assert work.declaration_result.message_count == 0
     await client.stop()
+
+    await the_command_copes_with(rabbitmq_server, topology)
+
+
+async def the_command_copes_with(rabbitmq_server: str, topology: Topology) -> None:
+    """Show the dead letter, send it again, and see it come back; then drop it."""
+    url = URL(rabbitmq_server)
+    environ = {"RABBITMQ_HOST": str(url.host), "RABBITMQ_PORT": str(url.port), "RABBITMQ_DEAD_QUEUE": topology.dead}
+
+    async def call(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner(env=environ).invoke, main, ["dead-letters", *words])
+
+    shown = await call("show", "1")
+    assert shown.exit_code == 0, shown.output
+    assert "Unreadable: its properties cannot be read" in shown.output
+    assert "poison" in shown.output
+    sent = await call("replay", "1")
+    assert sent.output == f"sent again: 1 (without id) to {topology.exchange}/reconcile\n"
+    async with await aio_pika.connect(rabbitmq_server) as connection, asyncio.timeout(30):
+        channel = await connection.channel()
+        work = await channel.declare_queue(topology.reconcile, passive=True)
+        again = await work.get()
+        assert (again.body, again.timestamp) == (b"poison", None)
+        assert {name for name in again.headers if name != "x-delivery-count"} == set()
+        await again.ack()

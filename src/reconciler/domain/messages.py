@@ -26,6 +26,8 @@ REASON_HEADER = "x-reconciler-reason"
 FIELD_HEADER = "x-reconciler-field"
 REMEDY_HEADER = "x-reconciler-remedy"
 MESSAGE_HEADER = "x-reconciler-message"
+UNREADABLE_HEADER = "x-reconciler-unreadable"
+"""Nobody sends it: it stands for properties that the library could not read, with its words (`clients.rabbitmq`)."""
 TRACEPARENT_HEADER = "traceparent"
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

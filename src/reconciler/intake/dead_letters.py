@@ -17,6 +17,7 @@ from reconciler.domain.messages import (
     REASON_HEADER,
     REMEDY_HEADER,
     ROUTING_KEY_HEADER,
+    UNREADABLE_HEADER,
     Request,
 )
 from reconciler.intake.decoder import decode, subject_of
@@ -29,6 +30,7 @@ _OURS = {
     FIELD_HEADER,
     REMEDY_HEADER,
     MESSAGE_HEADER,
+    UNREADABLE_HEADER,
 }
 _BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 _BY_BROKER = {
@@ -41,6 +43,7 @@ _BY_BROKER = {
     "maxlen": ("QueueFull", "its queue was full", "replay it when there is room"),
     "rejected": ("Rejected", "it was rejected without a reason", "look at its body; replay or drop it"),
 }
+_REPAIRED = "replay it without what cannot be read, or drop it and send a correct message"
 _UNKNOWN = ("Unknown", "nobody wrote why it is here", "look at its headers and body")
 
 
@@ -154,6 +157,8 @@ def headers_for_replay(headers: Mapping[str, Any]) -> dict[str, Any]:
 def _why(headers: Mapping[str, Any]) -> tuple[str, str, str]:
     if REASON_HEADER in headers:
         return _text(headers[REASON_HEADER]), _text(headers.get(MESSAGE_HEADER)), _text(headers.get(REMEDY_HEADER))
+    if UNREADABLE_HEADER in headers:
+        return "Unreadable", f"its properties cannot be read ({_text(headers[UNREADABLE_HEADER])})", _REPAIRED
     deaths = _deaths(headers)
     said = _text(deaths[0].get("reason")) if deaths else _text(headers.get("x-first-death-reason"))
     return _BY_BROKER.get(said, _UNKNOWN)

@@ -21,6 +21,7 @@ from yarl import URL
 
 from reconciler.clients.rabbitmq.connection import sendable
 from reconciler.clients.rabbitmq.failures import GOODBYE, LOST, SYSTEM, outcome_of, reason_of
+from reconciler.clients.rabbitmq.unreadable import reading_anything
 from reconciler.domain.errors import NotFound, Unavailable
 
 RETURNS = "x-delivery-count"
@@ -59,20 +60,24 @@ class DeadLetters:
         self._name = queue
         self._patience = patience.total_seconds()
         self._held: list[Letter] = []
+        self._reading = contextlib.ExitStack()
         self._connection: AbstractConnection
         self._channel: AbstractChannel
         self._queue: AbstractQueue
 
     async def __aenter__(self) -> Self:
+        self._reading.enter_context(reading_anything())
         try:
             async with asyncio.timeout(self._patience):
                 self._connection = await aio_pika.connect(self._url)
                 self._channel = await self._connection.channel(on_return_raises=True)
                 self._queue = await self._channel.declare_queue(self._name, passive=True)
         except ChannelNotFoundEntity as error:
+            self._reading.close()
             await self._connection.close()
             raise NotFound(f"there is no queue {self._name} at {self._url.host}:{self._url.port}") from error
         except LOST as error:
+            self._reading.close()
             raise self._away(error) from error
         return self
 
@@ -89,6 +94,7 @@ class DeadLetters:
             with contextlib.suppress(*LOST):
                 async with asyncio.timeout(GOODBYE.total_seconds()):
                     await self._connection.close()
+            self._reading.close()
 
     async def take(self) -> Letter | None:
         """Take the oldest letter that is not held; None when there is none."""
