@@ -16,11 +16,13 @@ from rich.console import Console
 from reconciler.cli.guide import guide
 from reconciler.cli.run import stop_on_signals
 from reconciler.cli.watch import watch
+from reconciler.domain.errors import ReconcilerError
 from reconciler.sandbox.running import NotReady, Sandbox
 from reconciler.sandbox.samples import SAMPLES, Requests
 from reconciler.sandbox.scenarios import SCENARIOS, Play
 from reconciler.sandbox.weather import Weather
 from reconciler.sandbox.world import World
+from reconciler.settings import ConfigurationError
 
 _INTERRUPTED = 130
 _WEATHERS = [weather.value for weather in Weather if weather is not Weather.DOWN]
@@ -101,10 +103,12 @@ class Options:
 @click.option("--port-base", type=click.IntRange(0, 65000), default=0, help="First of seven ports; 0: free ones.")
 def run(**given: object) -> None:
     """Keep a sandbox up until interrupted, or play a scenario in it and report."""
+    if given["live"] and given["as_json"]:
+        raise click.UsageError("--live shows, --json prints at the end: choose one")
     options = Options(**given)  # type: ignore[arg-type]  # click has checked them
     try:
         sys.exit(asyncio.run(play_scenario(options) if options.scenario else _stay(options)))
-    except NotReady as error:
+    except (NotReady, ReconcilerError, ConfigurationError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

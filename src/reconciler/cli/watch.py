@@ -21,7 +21,7 @@ _NEXT = (
 async def watch(play: Play, within: float, console: Console) -> Report:
     """Play before a watcher: in place on a terminal, else line by line. Print the summary."""
     title = play.scenario.description
-    if console.is_terminal:
+    if console.is_terminal and not console.is_dumb_terminal:
         async with LiveView(console, play, title, lambda: datetime.now(UTC)).shown():
             report = await play.perform(within)
     else:

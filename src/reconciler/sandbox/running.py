@@ -68,7 +68,7 @@ class Sandbox:
         try:
             await self._start_operator()
             self.office = BackOffice(self.world.rabbitmq)
-            await self.office.open()
+            await self._open_office()
         except BaseException:
             await self._stop_operator()
             await self.world.stop()
@@ -120,9 +120,18 @@ class Sandbox:
                 self._running.result()
             if not self.operator.ready.is_set():
                 raise NotReady(f"the operator is not ready after {_READY_WITHIN:.0f} s")
-            await self.operator.rabbitmq.connected()
         finally:
             ready.cancel()
+
+    async def _open_office(self) -> None:
+        """Connect the back office, and see the operator connected. Raises NotReady."""
+        try:
+            async with asyncio.timeout(_READY_WITHIN):
+                await self.operator.rabbitmq.connected()
+                await self.office.open()
+        except TimeoutError as error:
+            await self.office.close()
+            raise NotReady(f"RabbitMQ: {self.operator.rabbitmq.state.detail}") from error
 
     async def _stop_operator(self) -> None:
         if self._running is None:
