@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from reconciler.domain.answers import Nudge, Waiting
+from reconciler.domain.answers import Answer, Nudge, Waiting
 from reconciler.domain.resources import Claim, Settled, Step
 from reconciler.engine.patience import Incarnation, Patience
+
+S = TypeVar("S", bound=Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,21 @@ def claim_or_hold(step: Step, nudge: Nudge, now: datetime, me: Incarnation, pati
     if now < claim.absent_since + patience.between_searches:
         return _held(claim, nudge, claim.absent_since + patience.between_searches)
     return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
+
+
+def seen(step: S, answer: Answer) -> S:
+    """Return the step without the first half of a proof of absence, unless the answer is that nobody answered.
+
+    Two searches prove an absence only when nothing was found between them: what was away for a moment, as while a
+    server starts, and is there again has never been absent.
+    """
+    claim = step.claim
+    if claim is None or claim.absent_since is None or (isinstance(answer, Waiting) and answer.reason in _NO_SEARCH):
+        return step
+    return step.model_copy(update={"claim": claim.model_copy(update={"absent_since": None})})
+
+
+_NO_SEARCH = frozenset({"Unavailable", "RateLimited", "CircuitOpen"})
 
 
 def _held(claim: Claim, nudge: Nudge, until: datetime) -> Held:

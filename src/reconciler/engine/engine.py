@@ -9,7 +9,7 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Conflict
 from reconciler.domain.resources import Settled, Step
 from reconciler.engine.acting import Acted, Actor
-from reconciler.engine.claims import Held, claim_or_hold
+from reconciler.engine.claims import Held, claim_or_hold, seen
 from reconciler.engine.folding import claimed, fold, settled
 from reconciler.engine.patience import Incarnation, Patience
 
@@ -83,7 +83,7 @@ class Engine:
             step = steps[key]
             match answer:
                 case Done() | Skipped() | Waiting() | Failed():
-                    decided[key] = fold(step, answer, now, self.most_attempts)
+                    decided[key] = fold(seen(step, answer), answer, now, self.most_attempts)
                 case Nudge():
                     match claim_or_hold(step, answer, now, self.me, self.patience):
                         case Held(waiting=waiting, claim=claim):

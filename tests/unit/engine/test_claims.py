@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.answers import Facts, Nudge
+from reconciler.domain.answers import Facts, Nudge, Waiting
 from reconciler.domain.resources import Claim, Settled, Step
-from reconciler.engine.claims import Held, claim_or_hold
+from reconciler.engine.claims import Held, claim_or_hold, seen
 from reconciler.engine.patience import Incarnation, Patience
 from support.moments import EIGHT
 
@@ -81,3 +81,17 @@ def test_an_accepted_act_that_cannot_be_found_needs_proof_as_well() -> None:
 )
 def test_what_cannot_double_anything_is_claimed_at_once(step: Step, what: Nudge) -> None:
     assert isinstance(claim_or_hold(step, what, EIGHT, ME, PATIENCE), Claim)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_kept"),
+    [
+        (Waiting("the build, running", reason="Building"), False),
+        (Waiting("jenkins to answer", reason="Unavailable"), True),
+        (Waiting("jenkins to answer", reason="CircuitOpen"), True),
+    ],
+)
+def test_what_is_found_between_two_searches_was_never_absent(answer: Waiting, is_kept: bool) -> None:  # noqa: FBT001 - a table
+    step = seen(claimed(90, absent_since=EIGHT), answer)
+    assert step.claim is not None
+    assert (step.claim.absent_since is not None) is is_kept

@@ -104,6 +104,19 @@ async def test_nothing_is_done_before_its_claim_is_stored() -> None:
     assert job.stored["build"].facts == {"digest": "sha256:1"}
 
 
+async def test_who_leads_no_more_by_the_time_of_the_act_does_nothing_and_waits() -> None:
+    diary, clock, patience = Diary(), ManualClock(), Patience()
+    job = Job(diary, build=nudge_until_done(diary))
+    actor = Actor(clock=clock, audit=diary, patience=patience, may_act=lambda: False)
+    await Engine(me=Incarnation("frozen", "life-1"), clock=clock, actor=actor, patience=patience).carry_out(job)
+
+    step = job.stored["build"]
+    assert diary.lines == ["stored Running", "stored Waiting"]
+    assert step.claim is not None
+    assert step.claim.settled is Settled.NOT_SENT
+    assert step.waiting_for
+
+
 async def test_all_claims_of_a_pass_go_into_one_write() -> None:
     diary = Diary()
     job = Job(diary, api=nudge_until_done(diary), web=nudge_until_done(diary))
