@@ -90,6 +90,7 @@ class Leadership:
         self._stands_by = asyncio.Event()
         self._stands_by.set()
         self._has_tried = False
+        self._fails = False
         self._state = PartState(Condition.UNKNOWN, "not a candidate yet")
 
     @property
@@ -136,13 +137,15 @@ class Leadership:
             async with asyncio.timeout(self._seconds_to_next()):
                 holder = await self._take_or_renew()
         except (TimeoutError, ReconcilerError) as exc:
-            _log.warning("the lease cannot be held or read: %s %s", type(exc).__name__, exc)
+            level = logging.DEBUG if self._fails else logging.WARNING
+            _log.log(level, "the lease cannot be held or read: %s %s", type(exc).__name__, exc)
+            self._fails = True
             if self._led.is_set():
                 self._notice_our_end()
             else:
                 self._decide(leads=False, holder="")
             return
-        self._has_tried = True
+        self._has_tried, self._fails = True, False
         if holder == self.identity:
             self._led_until = began + self._terms.given_up_after.total_seconds()
             self._decide(leads=True, holder=holder)
