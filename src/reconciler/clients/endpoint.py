@@ -266,7 +266,7 @@ class Endpoint:
         self.breaker.check()
         left = self._blocked_until - self.clock.monotonic()
         if left > 0:
-            message = f"{self.system} asked to be left alone for another {left:.0f} s"
+            message = f"{self.system} asked to be left alone for a while"
             raise RateLimited(message, retry_after=timedelta(seconds=left), system=self.system)
 
     async def _take_place(self) -> None:

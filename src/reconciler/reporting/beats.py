@@ -102,7 +102,7 @@ def _beat_of_record(operation: Operation, now: datetime) -> Heartbeat:
         component=stage.get("component", ""),
         state=stage.get("state", ""),
         progress=100 if operation.phase.is_end else min(status.get("progress", 0), 99),
-        message=status.get("message") or stage.get("message", ""),
+        message=status.get("message") or _unless_well(operation, stage.get("message", "")),
         waiting_for=status.get("waitingFor", ""),
         next_look_at=status.get("nextLookAt"),
         links=_links(status),
@@ -128,7 +128,7 @@ def _beat_of_project(operation: Operation, now: datetime) -> Heartbeat:
         stage=step.get("name", ""),
         state=step.get("state", ""),
         progress=100 if is_end else min(99, 100 * passed // max(1, len(steps))),
-        message=operation.status.get("message") or step.get("message", ""),
+        message=operation.status.get("message") or _unless_well(operation, step.get("message", "")),
         waiting_for="" if is_end else "; ".join(waiting),
         next_look_at=None
         if is_end
@@ -147,6 +147,11 @@ def _beat(operation: Operation, now: datetime, **said: Any) -> Heartbeat:
         timestamp=now,
         **said,
     )
+
+
+def _unless_well(operation: Operation, message: str) -> str:
+    """Return what a stage says; a success has nothing to add to itself."""
+    return "" if operation.phase is Phase.SUCCEEDED else message
 
 
 def _shown(stages: list[Part]) -> Part:
