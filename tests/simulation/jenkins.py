@@ -146,6 +146,12 @@ class JenkinsClient:
             sent=lambda process: self._oracles.starts_build(process, key),
         )
 
+    async def list_parameters(self, path: JobPath) -> tuple[str, ...]:
+        job = self._model.jobs.get(f"{path.folder}/{path.name}")
+        if job is None or job.shape is None:
+            raise NotFound("there is no such job", system="jenkins")
+        return job.shape.parameters
+
     async def stop(self, path: JobPath, build: Build) -> None:
         await self._door.call("stop", lambda: self._model.stop(build), change=True)
 

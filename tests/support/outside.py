@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from reconciler.domain.errors import Busy, Conflict, ReconcilerError
+from reconciler.domain.errors import Busy, Conflict, OutcomeUnknown, ReconcilerError
 from reconciler.domain.outside.applications import (
     Application,
     ApplicationShape,
@@ -18,10 +18,11 @@ from reconciler.domain.outside.applications import (
     OperationPhase,
     SyncState,
 )
-from reconciler.domain.outside.builds import Build, BuildKey, BuildState, JobPath
+from reconciler.domain.outside.builds import Build, BuildKey, BuildState, Job, JobPath, JobShape
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.outside.images import Image
 from reconciler.domain.ownership import Marker
+from reconciler.domain.wanted import BUILD_PARAMETERS
 from support.moments import ManualClock
 
 
@@ -57,6 +58,12 @@ class BuildServer(System):
     builds: list[StartedBuild] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
     searches: int = 0
+    job: Job = field(
+        default_factory=lambda: Job(JobPath("shop", "shop"), None, JobShape("", "", parameters=BUILD_PARAMETERS))
+    )
+    keeps: tuple[str, ...] | None = None
+    """What each run leaves of the job's parameters; None: all."""
+    repairs: int = 0
     waits: timedelta = timedelta(seconds=5)
     runs: timedelta = timedelta(seconds=60)
     dies_slowly: timedelta = timedelta(seconds=3)
@@ -72,6 +79,8 @@ class BuildServer(System):
         results = self.results.get(key.component) or [BuildState.PASSED]
         result = results[min(self.count(key.component), len(results) - 1)]
         self.builds.append(StartedBuild(key, dict(parameters), self.clock.now(), result))
+        if self.keeps is not None:
+            self.declare(self.keeps)
         self.after_act()
         return len(self.builds)
 
@@ -82,6 +91,26 @@ class BuildServer(System):
             if one.key == build.key and one.stopped_at is None:
                 one.stopped_at = self.clock.now()
         self.after_act()
+
+    async def list_parameters(self, path: JobPath) -> tuple[str, ...]:
+        if not isinstance(self.outage, OutcomeUnknown):  # only a change has an outcome
+            self.up()
+        return self.job.shape.parameters if self.job.shape else ()
+
+    async def find_job(self, path: JobPath) -> Job | None:
+        self.up()
+        return self.job
+
+    async def update_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
+        self.up()
+        self.job = replace(self.job, shape=shape, marker=marker)
+        self.repairs += 1
+        self.after_act()
+
+    def declare(self, names: tuple[str, ...]) -> None:
+        """Have the job declare these parameters, as a Jenkinsfile does."""
+        assert self.job.shape is not None
+        self.job = replace(self.job, shape=replace(self.job.shape, parameters=names))
 
     def latest(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
         return None

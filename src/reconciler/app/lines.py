@@ -11,7 +11,7 @@ from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.domain.clock import Clock
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting
-from reconciler.domain.outside.builds import Build, BuildKey, JobPath, Parameters
+from reconciler.domain.outside.builds import Build, BuildKey, Job, JobPath, JobShape, Parameters
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
 
@@ -44,6 +44,18 @@ class JenkinsLine:
     async def stop(self, path: JobPath, build: Build) -> None:
         """Take a build from the queue or stop it."""
         await self.client.stop(path, build)
+
+    async def list_parameters(self, path: JobPath) -> tuple[str, ...]:
+        """Return the parameters that the job takes."""
+        return await self.client.list_parameters(path)
+
+    async def find_job(self, path: JobPath) -> Job | None:
+        """Return the job, if it is there."""
+        return await self.client.find_job(path)
+
+    async def update_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
+        """Give the job a shape."""
+        await self.client.update_job(path, shape, marker)
 
     def latest(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
         """Return the build as the shared list saw it after `since`."""

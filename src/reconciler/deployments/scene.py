@@ -1,6 +1,6 @@
 """Everything that one look at a deployment needs to know of the other resources, read once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -41,6 +41,8 @@ class Scene:
     components: tuple[Component, ...]
     now: datetime
     steps: dict[StepKey, StageStatus] = field(default_factory=dict)
+    records: Callable[[], Iterable[DeploymentRecord]] = tuple
+    """Reads all deployments of the project: for the rare question that needs them."""
 
     def fact(self, stage: StageName, component: str, name: str) -> str:
         """Return what an earlier stage of the component found out, empty if nothing."""
@@ -92,7 +94,23 @@ class SceneReader:
         if isinstance(settings, Waiting):
             return settings
         jenkins, argo, registry, zone = settings
-        return Scene(record, project, environment, jenkins, argo, registry, zone, components, now)
+        return Scene(
+            record,
+            project,
+            environment,
+            jenkins,
+            argo,
+            registry,
+            zone,
+            components,
+            now,
+            records=lambda: self._records(project),
+        )
+
+    def _records(self, project: DevOpsProject) -> Iterator[DeploymentRecord]:
+        for body in self.store.list_(DeploymentRecord.kind, project.namespace, project=project.name):
+            if (record := readable(DeploymentRecord, body)) is not None:
+                yield record
 
     def _read(self, kind: type[R], namespace: str, name: str) -> R | None:
         return readable(kind, self.store.read(Key(kind.kind, namespace, name)))

@@ -61,6 +61,11 @@ def job_path(project: str, jenkins: JenkinsSettings) -> JobPath:
     return JobPath(jenkins.spec.folder, jenkins.spec.job or project)
 
 
+def job_parameters(jenkins: JenkinsSettings) -> tuple[str, ...]:
+    """Return the parameters that the project's job must take: those of every build, and the user's."""
+    return (*BUILD_PARAMETERS, *sorted(set(jenkins.spec.parameters) - set(BUILD_PARAMETERS)))
+
+
 def argo_project(project: str, argo: ArgoSettings) -> str:
     """Return the name of the project's AppProject."""
     return argo.spec.project or project

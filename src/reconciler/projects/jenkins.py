@@ -9,7 +9,7 @@ from reconciler.domain.answers import Answer, Done, Waiting
 from reconciler.domain.outside.builds import Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
-from reconciler.domain.wanted import BUILD_PARAMETERS, job_path
+from reconciler.domain.wanted import job_parameters, job_path
 from reconciler.projects.setup import SetupLook, change, step_name
 
 _SYSTEM = "jenkins"
@@ -121,14 +121,13 @@ class JenkinsSetup:
     def shape(self) -> JobShape:
         """Return the job as it is wanted."""
         spec, pipeline = self.project.spec, self.settings.spec.pipeline
-        extra = sorted(set(self.settings.spec.parameters) - set(BUILD_PARAMETERS))
         return JobShape(
             git_url="" if pipeline.inline else spec.git.url,
             branch="" if pipeline.inline else spec.git.branch,
             script_path="" if pipeline.inline else pipeline.script_path,
             script=pipeline.inline or "",
             credentials_id=self.login.id if self.login and not pipeline.inline else "",
-            parameters=(*BUILD_PARAMETERS, *extra),
+            parameters=job_parameters(self.settings),
         )
 
     def _credential_name(self) -> str:

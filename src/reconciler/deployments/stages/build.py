@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from reconciler.deployments.parameters import DeclaringJobs, before_start, is_repairing, no_job
 from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Skipped, Waiting
-from reconciler.domain.errors import Missing, NotFound
+from reconciler.domain.errors import NotFound
 from reconciler.domain.names import image_tag
 from reconciler.domain.outside.builds import Build, BuildKey, BuildState, JobPath, Parameters
 from reconciler.domain.resources import Component, DeploymentRecord, JenkinsSettings, Settled, StageStatus
@@ -16,10 +17,12 @@ _LOOK_AGAIN = timedelta(minutes=5)
 _SEEN_SOON = timedelta(seconds=20)
 _SENT_BY = timedelta(seconds=35)
 """After this long a request of unknown outcome is not on its way any more."""
+_ABSENT_AFTER = timedelta(seconds=30)
+"""Between the two searches that prove an absence."""
 _ENDS_SOON = timedelta(seconds=10)
 
 
-class Builds(Protocol):
+class Builds(DeclaringJobs, Protocol):
     """The builds of one build server."""
 
     async def find_build(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
@@ -66,7 +69,7 @@ class BuildStage:
         path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
         start = self._start(builds, path, key, scene, component, step)
         if _was_never_started(step):
-            return start
+            return await before_start(scene, builds, path, start)
         if _is_stopping(step):
             return await self.wind_up(scene, component, step)
         build = await self._find(builds, path, key, step, scene.now)
@@ -75,7 +78,7 @@ class BuildStage:
         if self._is_still_to_show(step, scene.now):
             builds.want(path, key, scene.now + _LOOK_AGAIN)
             return Waiting("the build to appear", scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
-        return start
+        return await before_start(scene, builds, path, start) if _is_proved_absent(step, scene.now) else start
 
     async def wind_up(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
         """Answer whether nothing of ours is built any more; nudge by stopping what is."""
@@ -153,8 +156,7 @@ class BuildStage:
             try:
                 queue_id = await builds.start_build(path, key, parameters)
             except NotFound as error:
-                job = f"job {path.folder}/{path.name}, which JenkinsSettings {scene.jenkins.name} makes"
-                raise Missing(job, system="jenkins") from error
+                raise no_job(scene, path) from error
             return {"externalId": f"queue/{queue_id}"} if queue_id else {}
 
         return Nudge(
@@ -174,8 +176,16 @@ def _is_stopping(step: StageStatus) -> bool:
     return step.claim is not None and step.claim.key.endswith(_STOP)
 
 
+def _is_proved_absent(step: StageStatus, now: datetime) -> bool:
+    """Tell whether the build may be asked for anew: before that, nothing takes the place of its claim."""
+    claim = step.claim
+    return claim is not None and claim.absent_since is not None and now >= claim.absent_since + _ABSENT_AFTER
+
+
 def _was_never_started(step: StageStatus) -> bool:
-    return step.claim is None or (step.claim.settled is Settled.NOT_SENT and not _is_stopping(step))
+    return (
+        step.claim is None or is_repairing(step) or (step.claim.settled is Settled.NOT_SENT and not _is_stopping(step))
+    )
 
 
 async def _stop(builds: Builds, path: JobPath, build: Build) -> Facts:
