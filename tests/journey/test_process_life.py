@@ -33,6 +33,8 @@ async def test_a_deployment_goes_from_message_to_address_and_shows_how_all_parts
         assert await operator.metric("reconciler_messages_total{") == 2
         assert await operator.metric('reconciler_heartbeats_total{outcome="confirmed"') == len(town.office.beats)
         assert await operator.metric("reconciler_endpoint_requests_total{") > 10
+        for system in ("kubernetes", "rabbitmq", "jenkins", "argocd", "registry", "dns"):
+            assert await operator.metric(f'reconciler_connected{{system="{system}"') == 1, system
         assert await operator.terminated() == 0
         assert operator.said("warning", "error", "critical") == []
 

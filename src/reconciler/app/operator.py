@@ -248,7 +248,10 @@ class Operator:
         health.register("rabbitmq_connection", self._broker_state)
         health.register("leadership", self.leadership.state)
         for name, system in _SYSTEMS.items():
-            health.register(name, partial(self._system_state, system))
+            ask = partial(self._system_state, system)
+            health.register(name, ask)
+            self.metrics.connected_while(system, partial(_is_ok, ask))
+        self.metrics.connected_while("kubernetes", partial(_is_ok, self._kubernetes_state))
         health.must_live("parts", lambda: self._crew.lives)
         return health
 
@@ -271,5 +274,11 @@ class Operator:
 
 
 _FOR_CLOSING = 5.0
+
+
+def _is_ok(ask: Callable[[], PartState]) -> bool:
+    return ask().state is Condition.OK
+
+
 _FOR_LEASE = 2.0
 _SYSTEMS = {"jenkins_connection": "jenkins", "argocd_connection": "argocd", "registry": "registry", "dns": "dns"}

@@ -139,6 +139,10 @@ class Metrics:
         """Note whether this replica leads."""
         self._leading.set(is_leading)
 
+    def connected_while(self, system: str, is_connected: Callable[[], bool]) -> None:
+        """Ask at each scrape whether a system answers."""
+        self._connected.labels(system).set_function(lambda: float(is_connected()))
+
     def loop_lagged(self, seconds: float) -> None:
         """Measure how late the loop turned."""
         self._loop_lag.observe(seconds)
