@@ -207,6 +207,7 @@ class RabbitMQ:
         self._lost.clear()
         connection = await aio_pika.connect(self._url, timeout=self._connect_timeout.total_seconds())
         connection.close_callbacks.add(lambda *_: self._lost.set())
+        _widen(connection)
         try:
             yield connection
         finally:
@@ -276,3 +277,16 @@ def sendable(value: Any) -> Any:
             return [sendable(inner) for inner in value]
         case _:
             return value
+
+
+def _widen(connection: AbstractConnection) -> None:
+    """Let more frames wait to be written than the library's ten.
+
+    Whoever finds them full holds the channel's lock while it waits, and from then on one message goes out per turn of
+    the event loop: under load heartbeats were a second late. What waits is bounded by those who wait for confirms.
+    """
+    if connection.transport is not None:
+        connection.transport.connection.write_queue._maxsize = _FRAMES_WAITING  # type: ignore[attr-defined]  # noqa: SLF001 - no other knob
+
+
+_FRAMES_WAITING = 1000
