@@ -10,7 +10,7 @@ from bench.rows import Row, Table
 
 _SYSTEMS = ("jenkins", "argocd", "registry", "dns", "kubernetes")
 _AGES = 100_000
-_PATIENCE = 120
+_PATIENCE = 300
 
 
 async def waiting(table: Table, *, quick: bool) -> None:
