@@ -4,8 +4,10 @@ import os
 import sys
 
 if os.environ.get("PYTHONHASHSEED") != "0":
-    os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
+    # Sets of words have one order only then.
+    again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+    os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - ourselves
 
-from tests.simulation.command import main  # noqa: E402 - the order of sets is settled first
+from tests.simulation.command import main
 
 sys.exit(main())

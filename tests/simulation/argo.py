@@ -5,6 +5,11 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from tests.simulation.doors import Door
+from tests.simulation.loop import Process
+from tests.simulation.oracles import Oracles
+from tests.simulation.world import World
+
 from reconciler.domain.errors import AlreadyExists, Busy, Conflict, Missing, NotFound, Unavailable
 from reconciler.domain.outside.applications import (
     Application,
@@ -20,10 +25,6 @@ from reconciler.domain.outside.applications import (
 )
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
-from tests.simulation.doors import Door
-from tests.simulation.loop import Process
-from tests.simulation.oracles import Oracles
-from tests.simulation.world import World
 
 
 @dataclass(eq=False, slots=True)
@@ -158,7 +159,9 @@ class ArgoModel:
             else:
                 self._world.later(1, 25, self._become, name, Health.HEALTHY)
         self._show(live, operation=ended, is_operation_requested=False)
-        self._world.later(0.1, 2 if self._world.is_calm else self._world.dice.choice((2, 2, 120)), self._reconcile, name)
+        self._world.later(
+            0.1, 2 if self._world.is_calm else self._world.dice.choice((2, 2, 120)), self._reconcile, name
+        )
 
     def _become(self, name: str, health: Health) -> None:
         live = self.applications.get(name)
@@ -312,7 +315,9 @@ class ArgoClient:
         await self._door.call("update_project", effect, change=True, sent=self._sets_up)
 
     async def delete_project(self, name: str) -> None:
-        await self._door.call("delete_project", lambda: self._model.projects.pop(name, None), change=True, sent=self._sets_up)
+        await self._door.call(
+            "delete_project", lambda: self._model.projects.pop(name, None), change=True, sent=self._sets_up
+        )
 
     async def find_repository(self, url: str, project: str) -> Repository | None:
         return await self._door.call("find_repository", lambda: self._model.repositories.get((url, project)))

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import orjson
+from tests.simulation.loop import Process
+from tests.simulation.world import World
 
 from reconciler.domain.errors import OutcomeUnknown, Unavailable
 from reconciler.domain.messages import Topology
-from tests.simulation.loop import Process
-from tests.simulation.world import World
 
 Handler = Callable[["Delivery"], Awaitable[None]]
 _PUBLISH_SECONDS = 10.0
@@ -65,7 +65,9 @@ class Broker:
         messages = self.queues[queue]
         messages.insert(0, message) if first else messages.append(message)
         if queue == self.topology.dead:
-            self._world.note(f"dead letter {message.message_id} {message.headers.get('x-reconciler-reason')}", count="dead")
+            self._world.note(
+                f"dead letter {message.message_id} {message.headers.get('x-reconciler-reason')}", count="dead"
+            )
         for line in self.lines:
             line.offer(queue)
 

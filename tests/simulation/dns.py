@@ -2,11 +2,12 @@
 
 from collections import deque
 
-from reconciler.domain.outside.dns import RecordSet, Zone
 from tests.simulation.doors import Door
 from tests.simulation.loop import Process
 from tests.simulation.oracles import Oracles
 from tests.simulation.world import World
+
+from reconciler.domain.outside.dns import RecordSet, Zone
 
 _HISTORY = 60
 
@@ -65,14 +66,10 @@ class DnsClient:
         return await self._door.call("find_zone", lambda: Zone(domain), sent=self._model.count)
 
     async def list_record_sets(self, domain: str) -> tuple[RecordSet, ...]:
-        return await self._door.call(
-            "list", lambda: tuple(self._model.seen().values()), sent=self._model.count
-        )
+        return await self._door.call("list", lambda: tuple(self._model.seen().values()), sent=self._model.count)
 
     async def find_record_set(self, domain: str, kind: str, name: str) -> RecordSet | None:
-        return await self._door.call(
-            "find", lambda: self._model.seen().get((kind, name)), sent=self._model.count
-        )
+        return await self._door.call("find", lambda: self._model.seen().get((kind, name)), sent=self._model.count)
 
     async def replace_record_set(self, domain: str, record: RecordSet) -> None:
         def sent(process: Process) -> None:

@@ -1,16 +1,17 @@
-"""The operator's real endpoint, with a wire of ours: breaker, permits, limiter, Retry-After and errors are the real ones."""
+"""The operator's real endpoint with a wire of ours: breaker, permits, limiter, Retry-After and errors are real."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
+from tests.simulation.loop import Process
+from tests.simulation.world import Lost, World, send
+
 from reconciler.clients.endpoint import Bounds, Endpoint, Reply
 from reconciler.clients.http_errors import Asked
 from reconciler.resilience.breaker import Breaker
 from reconciler.resilience.limiter import Limiter
-from tests.simulation.loop import Process
-from tests.simulation.world import Lost, World, send
 
 T = TypeVar("T")
 _SLACK = 0.01
@@ -37,14 +38,24 @@ class Door(Endpoint):
     ) -> None:
         bounds = Bounds(concurrency=concurrency)
         super().__init__(
-            system, f"http://{system}", bounds=bounds, breaker=Breaker(system, clock=process), limiter=limiter, clock=process
+            system,
+            f"http://{system}",
+            bounds=bounds,
+            breaker=Breaker(system, clock=process),
+            limiter=limiter,
+            clock=process,
         )
         self._world = world
         self._process = process
         self._left_alone_until = 0.0
 
     async def call(
-        self, operation: str, effect: Callable[[], T], *, change: bool = False, sent: Callable[[Process], None] | None = None
+        self,
+        operation: str,
+        effect: Callable[[], T],
+        *,
+        change: bool = False,
+        sent: Callable[[Process], None] | None = None,
     ) -> T:
         """Ask for something; `sent` is called with the process when the request really goes out."""
         call = _Call(effect, sent, self._world.loop.time())
@@ -81,7 +92,9 @@ class Door(Endpoint):
         now = self._world.loop.time()
         if now < self._left_alone_until - _SLACK:
             left = self._left_alone_until - now
-            self._world.fail("rule 12", f"{asked.operation} is sent to {self.system} {left:.1f} s before its Retry-After")
+            self._world.fail(
+                "rule 12", f"{asked.operation} is sent to {self.system} {left:.1f} s before its Retry-After"
+            )
         patience = self.bounds.permit_timeout.total_seconds()
         waited = now - call.at
         if waited > 2 * patience + _SLACK and not self._was_frozen(call.at):

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.domain.errors import AlreadyExists, NotFound
-from reconciler.domain.outside.builds import Build, BuildKey, BuildState, Folder, GitLogin, Job, JobPath, JobShape
-from reconciler.domain.ownership import Marker
 from tests.simulation.doors import Door
 from tests.simulation.loop import Process
 from tests.simulation.oracles import Oracles
 from tests.simulation.registry import RegistryModel
 from tests.simulation.world import World
+
+from reconciler.domain.errors import AlreadyExists, NotFound
+from reconciler.domain.outside.builds import Build, BuildKey, BuildState, Folder, GitLogin, Job, JobPath, JobShape
+from reconciler.domain.ownership import Marker
 
 _QUIET = 5.0
 
@@ -135,8 +136,11 @@ class JenkinsClient:
         return _merged(await self._door.call("queue", self._model.queue), await self._runs())
 
     async def find_build(self, path: JobPath, key: BuildKey, since: object) -> Build | None:
+        return next(iter(await self.find_builds(path, key, since)), None)
+
+    async def find_builds(self, path: JobPath, key: BuildKey, since: object) -> tuple[Build, ...]:
         queue = await self._door.call("queue", self._model.queue)
-        return next((one for one in _merged(queue, await self._runs()) if one.key == key), None)
+        return tuple(one for one in _merged(queue, await self._runs()) if one.key == key)
 
     async def start_build(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int | None:
         return await self._door.call(

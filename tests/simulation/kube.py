@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import orjson
 from pydantic import ValidationError
+from tests.simulation.loop import Process
+from tests.simulation.world import SPACE, Lost, World, send
 
 from reconciler.clients.kubernetes.client import JSON_PATCH, Kubernetes
 from reconciler.domain.clock import rfc3339
@@ -14,8 +16,6 @@ from reconciler.domain.errors import OutcomeUnknown, Unavailable
 from reconciler.domain.keys import KINDS, OUR_KINDS, Body, Key, key_of
 from reconciler.domain.resources import KINDS as MODELS
 from reconciler.operator.cache import Cache
-from tests.simulation.loop import Process
-from tests.simulation.world import SPACE, Lost, World, send
 
 _MODELS = {kind.kind: kind for kind in MODELS}
 _PLURALS = {kind.plural: kind.kind for kind in KINDS.values()}
@@ -40,9 +40,10 @@ class Wrong(Exception):
     message: str = ""
 
     def told(self) -> Told:
-        details = {} if self.reason in ("TestFailed",) else {"name": self.message}
+        details = {} if self.reason == "TestFailed" else {"name": self.message}
         return Told(
-            self.status, {"kind": "Status", "reason": self.reason, "message": self.message or self.reason, "details": details}
+            self.status,
+            {"kind": "Status", "reason": self.reason, "message": self.message or self.reason, "details": details},
         )
 
 
@@ -92,7 +93,7 @@ class KubeApi:
     def _date(self) -> str:
         return format_datetime(self._world.now(), usegmt=True)
 
-    def _handle(self, verb: str, path: str, content: bytes | None, content_type: str) -> Told:
+    def _handle(self, verb: str, path: str, content: bytes | None, content_type: str) -> Told:  # noqa: PLR0911 - a table
         if path == "/version":
             return Told(200, {"gitVersion": "v1.33.0"})
         words = path.strip("/").split("/")
@@ -100,7 +101,7 @@ class KubeApi:
         namespace = ""
         if words[0] == "namespaces" and len(words) > 2:
             namespace, words = words[1], words[2:]
-        kind, name, subresource = _PLURALS[words[0]], *(words[1:] + ["", ""])[:2]
+        kind, name, subresource = _PLURALS[words[0]], *[*words[1:], "", ""][:2]
         key, body = Key(kind, namespace, name), orjson.loads(content) if content else {}
         match verb:
             case "GET" if name:

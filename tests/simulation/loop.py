@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 BEGINNING = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 PROCESS: ContextVar["Process | None"] = ContextVar("simulated_process", default=None)
@@ -90,7 +90,7 @@ class _Task(asyncio.Task[Any]):
 
     _count = 0
 
-    def __new__(cls, *_: Any, **__: Any) -> "_Task":
+    def __new__(cls, *_: Any, **__: Any) -> Self:
         task = super().__new__(cls)
         _Task._count += 1
         task.number = _Task._count  # type: ignore[attr-defined]

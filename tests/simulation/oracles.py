@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.loop import BEGINNING, Process
+from tests.simulation.world import SPACE, World
+
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.names import FINALIZER, image_tag, record_name
 from reconciler.domain.outside.applications import Application, Health, OperationPhase
 from reconciler.domain.outside.builds import BuildKey
 from reconciler.domain.resources import Phase
-from tests.simulation.loop import BEGINNING, Process
-from tests.simulation.world import SPACE, World
 
 if TYPE_CHECKING:
     from tests.simulation.broker import Broker
@@ -76,12 +77,21 @@ class Oracles:
         if old != new:
             self._status_moved(operation, old, new)
             self._gate_passed(body, old, new)
+            self._went_back(body, new)
 
     def _status_moved(self, operation: str, old: Body, new: Body) -> None:
         phase, former = new.get("phase", ""), old.get("phase", "")
-        told = [f"{s['name']}:{s.get('component', '')}={s['state']}" for s in new.get("stages", []) if s["state"] != "Pending"]
-        self._world.note(f"record {operation} {new.get('sequence')} {phase} {' '.join(told)} {new.get('waitingFor', '')[:60]}")
-        self._holds(former not in _ENDS or phase == former, "rule 5", f"{operation} ended as {former}, and now as {phase}")
+        told = [
+            f"{s['name']}:{s.get('component', '')}={s['state']}"
+            for s in new.get("stages", [])
+            if s["state"] != "Pending"
+        ]
+        self._world.note(
+            f"record {operation} {new.get('sequence')} {phase} {' '.join(told)} {new.get('waitingFor', '')[:60]}"
+        )
+        self._holds(
+            former not in _ENDS or phase == former, "rule 5", f"{operation} ended as {former}, and now as {phase}"
+        )
         is_only_announced = {**old, "announced": 0} == {**new, "announced": 0}
         risen = new.get("sequence", 0) - old.get("sequence", 0)
         self._holds(risen > 0 or (is_only_announced and risen == 0), "rule 5", f"{operation}: sequence rose by {risen}")
@@ -152,10 +162,24 @@ class Oracles:
             name = f"{body['spec']['projectRef']}--{body['spec']['environment']}--{stage['component']}"
             reads = [(at, found) for (_, of), (at, found) in self._reads.items() if of == name]
             digest = next(
-                s["facts"]["digest"] for s in new["stages"] if s["name"] == "image" and s["component"] == stage["component"]
+                s["facts"]["digest"]
+                for s in new["stages"]
+                if s["name"] == "image" and s["component"] == stage["component"]
             )
             is_right = any(found is not None and _passes(found, digest) for _, found in reads)
             self._holds(is_right, "gate", f"{name} is believed healthy, and no read of it said so")
+
+    def _went_back(self, body: Body, new: Body) -> None:
+        """Judge each way back that is taken: it leads to what is current, and nowhere else."""
+        name = f"{body['spec']['projectRef']}--{body['spec']['environment']}"
+        current = ((self._kube.get("Environment", name) or {}).get("status") or {}).get("current") or {}
+        for stage in new.get("stages", []):
+            image = (stage.get("facts") or {}).get("image")
+            if stage["name"] == "rollback" and image and new.get("phase") not in _ENDS:
+                wanted = (current.get(stage["component"]) or {}).get("image")
+                self._holds(
+                    image == wanted, "rollback", f"{name}/{stage['component']} goes back to {image}, not to {wanted}"
+                )
 
     # What is sent.
 
@@ -175,7 +199,9 @@ class Oracles:
     def changes_application(self, process: Process, epoch: str, word: str) -> None:
         uid, number, *_ = epoch.split("/")
         holder = self._holder_of(uid)
-        if not self._holds(holder and str(holder["epoch"]) == number, "rule 4", f"{process.name}: {word} under {epoch}"):
+        if not self._holds(
+            holder and str(holder["epoch"]) == number, "rule 4", f"{process.name}: {word} under {epoch}"
+        ):
             return
         record = self._kube.get("DeploymentRecord", holder["record"])
         claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] in _BRINGING]
@@ -248,7 +274,9 @@ class Oracles:
                 told = f"phase {status.get('phase')}, waits for {status.get('waitingFor')!r}, next look {due}"
                 self._holds(is_said, "rule 9", f"{key.name} stands still for {still:.0f} s and says: {told}")
                 is_due = due is None or now < _seconds(due) + _LATE or up_for < now - _seconds(due)
-                self._holds(is_due, "rule 9", f"{key.name} was to be looked at at {due}, {now - _seconds(due or ''):.0f} s ago")
+                self._holds(
+                    is_due, "rule 9", f"{key.name} was to be looked at at {due}, {now - _seconds(due or ''):.0f} s ago"
+                )
 
     def unfinished(self, operations: Mapping[str, Any]) -> Iterator[str]:
         """Yield what has not come to its end yet."""
@@ -256,15 +284,10 @@ class Oracles:
         for operation in operations:
             if operation not in told:
                 status = (self._record_of(operation) or {}).get("status") or {}
-                yield f"{operation} has no last heartbeat; {status.get('phase')}, waits for {status.get('waitingFor')!r}"
+                waits = f"{status.get('phase')}, waits for {status.get('waitingFor')!r}"
+                yield f"{operation} has no last heartbeat; {waits}"
         for body in self._kube.all_of("DeploymentRecord"):
-            status = body.get("status") or {}
-            if status.get("phase") not in _ENDS:
-                yield f"record {body['metadata']['name']} has not ended: {status.get('waitingFor')}"
-            elif status.get("announced", 0) < status.get("sequence", 0):
-                yield f"record {body['metadata']['name']} is not announced"
-            elif body["metadata"].get("deletionTimestamp"):
-                yield f"record {body['metadata']['name']} is not let go"
+            yield from _unfinished_record(body["metadata"], body.get("status") or {})
         for body in self._kube.all_of("Environment"):
             if holder := (body.get("status") or {}).get("holder"):
                 yield f"{body['metadata']['name']} is held by {holder['record']}"
@@ -287,7 +310,9 @@ class Oracles:
                 continue
             self._holds(len(phases) == 1, "rule 5", f"{operation} was told to have ended as {sorted(phases)}")
             stored = self.ends.get(operation)
-            self._holds(stored is None or stored in phases, "rule 5", f"{operation} ended as {stored}, told {sorted(phases)}")
+            self._holds(
+                stored is None or stored in phases, "rule 5", f"{operation} ended as {stored}, told {sorted(phases)}"
+            )
 
     # Inside.
 
@@ -310,6 +335,15 @@ class Oracles:
         return bool(holder.get("uid") == record["metadata"]["uid"])
 
 
+def _unfinished_record(metadata: Body, status: Body) -> Iterator[str]:
+    if status.get("phase") not in _ENDS:
+        yield f"record {metadata['name']} has not ended: {status.get('waitingFor')}"
+    elif status.get("announced", 0) < status.get("sequence", 0):
+        yield f"record {metadata['name']} is not announced"
+    elif metadata.get("deletionTimestamp"):
+        yield f"record {metadata['name']} is not let go"
+
+
 def _stage(record: Body, name: str, component: str) -> Body:
     stages = (record.get("status") or {}).get("stages", [])
     return next((s for s in stages if s["name"] == name and s.get("component") == component), {})
@@ -317,7 +351,8 @@ def _stage(record: Body, name: str, component: str) -> Body:
 
 def _any_of(claims: list[Body | None], process: Process, ending: str) -> bool:
     return any(
-        claim and claim["incarnation"] in process.incarnations and (claim["key"].endswith(ending) or not ending) for claim in claims
+        claim and claim["incarnation"] in process.incarnations and (claim["key"].endswith(ending) or not ending)
+        for claim in claims
     )
 
 

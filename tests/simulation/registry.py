@@ -2,10 +2,11 @@
 
 import hashlib
 
-from reconciler.domain.outside.images import Image, ImageRepository
 from tests.simulation.doors import Door
 from tests.simulation.oracles import Oracles
 from tests.simulation.world import World
+
+from reconciler.domain.outside.images import Image, ImageRepository
 
 
 class RegistryModel:

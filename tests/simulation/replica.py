@@ -7,6 +7,17 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+from tests.simulation.argo import ArgoClient, ArgoModel
+from tests.simulation.broker import Broker, BrokerLine
+from tests.simulation.dns import DnsClient, DnsModel
+from tests.simulation.doors import Door, OpenDoors, window
+from tests.simulation.jenkins import JenkinsClient, JenkinsModel
+from tests.simulation.kube import KubeApi, SimulatedKubernetes, Watch
+from tests.simulation.loop import Process
+from tests.simulation.oracles import Oracles
+from tests.simulation.registry import RegistryClient, RegistryModel
+from tests.simulation.world import SPACE, World
+
 from reconciler.agenda.resync import Found, Resync
 from reconciler.app import shift as shift_module
 from reconciler.app.broker import topology_of
@@ -21,16 +32,6 @@ from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.store import Store
 from reconciler.settings import Settings
 from reconciler.telemetry.masking import Secrets
-from tests.simulation.argo import ArgoClient, ArgoModel
-from tests.simulation.broker import Broker, BrokerLine
-from tests.simulation.dns import DnsClient, DnsModel
-from tests.simulation.doors import Door, OpenDoors, window
-from tests.simulation.jenkins import JenkinsClient, JenkinsModel
-from tests.simulation.kube import KubeApi, SimulatedKubernetes, Watch
-from tests.simulation.loop import Process
-from tests.simulation.oracles import Oracles
-from tests.simulation.registry import RegistryClient, RegistryModel
-from tests.simulation.world import SPACE, World
 
 DNS_LIMIT = 20
 DOMAIN = "example.com"
@@ -126,7 +127,7 @@ class Replica:
         self.metrics: Any = _Metrics(world, process)
         self.working_since: float | None = None
         self.rabbitmq = BrokerLine(world, outside.broker, process)
-        self.rabbitmq.came_back = lambda: self.shift.heartbeats.broker_is_back()
+        self.rabbitmq.came_back = self._broker_is_back
         self.kubernetes = SimulatedKubernetes(world, outside.kube, process)
         self.cache = Cache()
         self.watch = Watch(world, outside.kube, process, self.cache)
@@ -136,7 +137,11 @@ class Replica:
             self.kubernetes, self.cache, OUR_KINDS, namespaces=(SPACE,), clock=process, finished=self._resynced
         )
         self.leadership = Leadership(
-            SimulatedKubernetes(world, outside.kube, process), f"{pod}_{name}", namespace=SPACE, terms=_TERMS, clock=process
+            SimulatedKubernetes(world, outside.kube, process),
+            f"{pod}_{name}",
+            namespace=SPACE,
+            terms=_TERMS,
+            clock=process,
         )
         self.shift = self._new_shift()
         self.cache.subscribe(self._changed)
@@ -153,10 +158,13 @@ class Replica:
         """End this life at once."""
         if self.process.is_dead:
             return
-        self.world.note(f"{self.process.name} is killed", count="kills")
+        self.world.note(f"{self.process.name} is killed")
         self.process.kill()
         self.watch.close()
         self.world.later(0.001, 0.5, self.rabbitmq.close)
+
+    def _broker_is_back(self) -> None:
+        self.shift.heartbeats.broker_is_back()
 
     def _new_shift(self) -> Shift:
         shift = Shift(cast("Any", self))
@@ -164,9 +172,7 @@ class Replica:
         return shift
 
     async def _run(self) -> None:
-        self._crew.begin(
-            resync=self.resync.run(), shifts=self._work_in_shifts(), leadership=self._stand_for_the_lead()
-        )
+        self._crew.begin(resync=self.resync.run(), shifts=self._work_in_shifts(), leadership=self._stand_for_the_lead())
         await self._crew.one_ended()
         self._crew.raise_first_death()
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+from tests.simulation.broker import Message
+from tests.simulation.replica import DOMAIN, Outside, Replica
+from tests.simulation.world import SPACE, World
 
 from reconciler.domain.clock import rfc3339_micro
 from reconciler.domain.keys import Key, key_of
 from reconciler.domain.names import record_name
-from tests.simulation.broker import Message
-from tests.simulation.replica import DOMAIN, Outside, Replica
-from tests.simulation.world import SPACE, World
 
 _FIRST = 20.0
 _STEPS_TO_A_KILL = 40
@@ -111,11 +111,12 @@ class Scenario:
 
     def _tempt(self, chance: float) -> None:
         """Something was just changed: a good moment to be killed within the next steps."""
-        if self._kills_left > 0 and self._armed is None and not self.world.is_calm and self.world.dice.random() < chance:
-            if (replica := self._pick()) is not None:
-                self._kills_left -= 1
-                what = "freeze" if self.world.dice.random() < 0.25 else "kill"
-                self._armed = (replica, what, self.world.dice.randrange(1, _STEPS_TO_A_KILL))
+        if self._kills_left <= 0 or self._armed is not None or self.world.is_calm:
+            return
+        if self.world.dice.random() < chance and (replica := self._pick()) is not None:
+            self._kills_left -= 1
+            what = "freeze" if self.world.dice.random() < 0.25 else "kill"
+            self._armed = (replica, what, self.world.dice.randrange(1, _STEPS_TO_A_KILL))
 
     def _at_step(self, process: object) -> None:
         if self._armed is None or process is not self._armed[0].process:
@@ -128,6 +129,7 @@ class Scenario:
         self._kill(replica) if what == "kill" else self._freeze(replica)
 
     def _kill(self, replica: Replica) -> None:
+        self.world.counts["kills"] = self.world.counts.get("kills", 0) + 1
         replica.kill()
         self.world.later(0.5, self.world.dice.choice((2, 30, 120)), self._ensure_one)
 
@@ -211,7 +213,12 @@ class Scenario:
         for number in range(dice.choice((1, 2, 3, 5))):
             self._operation(number, components)
         if dice.random() < 0.1:
-            bad = Sent("bad-1", "shop", b'{"event_type": "DevOpsReconcile", "payload": {"operation_id": "bad-1"}}', is_valid=False)
+            bad = Sent(
+                "bad-1",
+                "shop",
+                b'{"event_type": "DevOpsReconcile", "payload": {"operation_id": "bad-1"}}',
+                is_valid=False,
+            )
             self._send_at(dice.uniform(1, until), bad)
         if dice.random() < 0.1:
             self._send_at(dice.uniform(1, until), Sent("", "", b"no json", is_valid=False))
@@ -243,7 +250,7 @@ class Scenario:
         dice = self.world.dice
         operation = f"op-{number}" if dice.random() < 0.8 else f"Op:{number}"
         asked_at = dice.uniform(0, self.world.calm_at * 0.7)
-        delay = dice.choice((0.0, 0.0, 0.0, dice.uniform(0, 600)))
+        delay = dice.choice((0.0, 0.0, dice.uniform(0, 1200)))
         payload = {
             "operation_id": operation,
             "project": "shop",
@@ -278,14 +285,23 @@ class Scenario:
 
     def _touch(self) -> None:
         """Write something into a resource that the operator writes too."""
-        keys = [key for key in self.outside.kube.objects if key.kind in ("DeploymentRecord", "Environment", "DevOpsProject")]
+        keys = [
+            key for key in self.outside.kube.objects if key.kind in ("DeploymentRecord", "Environment", "DevOpsProject")
+        ]
         if keys:
             token = f"{self.world.dice.random():.6f}"
-            self.outside.kube.edit(self.world.dice.choice(keys), {"metadata": {"annotations": {"somebody.example.com/x": token}}})
+            self.outside.kube.edit(
+                self.world.dice.choice(keys), {"metadata": {"annotations": {"somebody.example.com/x": token}}}
+            )
 
     def _envelope(self, kind: str, payload: dict[str, Any], moment: datetime) -> bytes:
         return orjson.dumps(
-            {"event_type": kind, "event_id": payload["operation_id"], "timestamp": rfc3339_micro(moment), "payload": payload}
+            {
+                "event_type": kind,
+                "event_id": payload["operation_id"],
+                "timestamp": rfc3339_micro(moment),
+                "payload": payload,
+            }
         )
 
     def _send_at(self, at: float, sent: Sent) -> None:
@@ -319,5 +335,3 @@ class Scenario:
             or any(one["id"] == operation for one in body.get("status", {}).get("operations", []))
             for body in kube.all_of("DevOpsProject")
         )
-
-

@@ -1,5 +1,7 @@
 """What all models share: the loop, the seed's dice, the weather, the story so far, and what was found wrong."""
 
+# ruff: noqa: S311 - dice, not secrets
+
 import asyncio
 import hashlib
 from collections import deque
@@ -44,7 +46,9 @@ class World:
         calm = badness == 0
         self.calm_at = 60 * minutes
         self.weather = Weather(
-            Random(f"weather {seed}"), self.calm_at, 0 if calm else Random(f"badness {seed}").choice((0, 0.005, 0.02, 0.06))
+            Random(f"weather {seed}"),
+            self.calm_at,
+            0 if calm else Random(f"badness {seed}").choice((0, 0.005, 0.02, 0.06)),
         )
         self.story: deque[tuple[float, str]] = deque(maxlen=4000)
         self.digest = hashlib.sha256()
@@ -85,7 +89,9 @@ class World:
         return "\n".join(f"{at:10.3f}  {text}" for at, text in list(self.story)[-most:])
 
 
-async def send(world: World, process: Process, system: str, what: str, effect: Callable[[], T], seconds: float) -> Answered[T]:
+async def send(
+    world: World, process: Process, system: str, what: str, effect: Callable[[], T], seconds: float
+) -> Answered[T]:
     """Send a request to a system, as the process sees it. Raises Lost, TimeoutError, or what `effect` raises.
 
     `effect` happens in the world: a process that is frozen or dead by then changes nothing about it.
