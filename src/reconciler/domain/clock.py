@@ -31,9 +31,9 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """Write a moment as Kubernetes' `metav1.Time` does: whole seconds, UTC, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """Write a moment as Kubernetes' `metav1.MicroTime` does: exactly six digits of a second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -65,10 +65,10 @@ class EventPoster:
 
     def post(self, about: Body, happening: Happening) -> None:
         """Take one thing to tell about a resource."""
-        try:
-            self._queue.put_nowait(self._event(about, happening))
-        except asyncio.QueueFull:
+        if self._queue.full():
             self.dropped += 1
+        else:
+            self._queue.put_nowait(self._event(about, happening))
 
     async def run(self) -> None:
         """Post until cancelled."""
