@@ -74,6 +74,14 @@ class BuildServer(System):
         found = next((one for one in self.builds if one.key == key and one.at >= since), None)
         return self._as_seen(found) if found else None
 
+    async def find_builds(self, path: JobPath, key: BuildKey, since: datetime) -> tuple[Build, ...]:
+        self.up()
+        self.searches += 1
+        return tuple(self._as_seen(one) for one in self.builds if one.key == key and one.at >= since)
+
+    def twins(self, path: JobPath, key: BuildKey) -> tuple[Build, ...]:
+        return tuple(self._as_seen(one) for one in self.builds if one.key == key)[1:]
+
     async def start_build(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int | None:
         self.up()
         results = self.results.get(key.component) or [BuildState.PASSED]
@@ -88,7 +96,7 @@ class BuildServer(System):
         self.up()
         self.stops.append(build.key.component)
         for one in self.builds:
-            if one.key == build.key and one.stopped_at is None:
+            if self._as_seen(one).number == build.number and one.stopped_at is None:
                 one.stopped_at = self.clock.now()
         self.after_act()
 

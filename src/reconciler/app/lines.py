@@ -37,6 +37,10 @@ class JenkinsLine:
         """Return our build after a complete search."""
         return await self.client.find_build(path, key, since)
 
+    async def find_builds(self, path: JobPath, key: BuildKey, since: datetime) -> tuple[Build, ...]:
+        """Return our build and its twins after a complete search, the one that counts first."""
+        return await self.client.find_builds(path, key, since)
+
     async def start_build(self, path: JobPath, key: BuildKey, parameters: Parameters) -> int | None:
         """Ask for a build and return its queue id."""
         return await self.client.start_build(path, key, parameters)
@@ -65,6 +69,10 @@ class JenkinsLine:
         taken = self._clock.now() - timedelta(seconds=self._clock.monotonic() - feed.taken_at)
         is_trusted = since <= taken and self._clock.now() - taken <= _TRUSTED
         return feed.latest(key) if is_trusted else None
+
+    def twins(self, path: JobPath, key: BuildKey) -> tuple[Build, ...]:
+        """Return what the shared list has under the same key beside the build that counts."""
+        return self._feed(path.folder).twins(key)
 
     def want(self, path: JobPath, key: BuildKey, until: datetime) -> None:
         """Have the shared list taken while somebody waits."""

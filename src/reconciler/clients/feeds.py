@@ -281,6 +281,11 @@ class BuildFeed(_Feed[BuildKey]):
         self._source, self._folder = source, folder
         self._every = every.total_seconds()
         self._known: dict[BuildKey, Build] = {}
+        self._twins: dict[BuildKey, tuple[Build, ...]] = {}
+
+    def twins(self, key: BuildKey) -> tuple[Build, ...]:
+        """Return the builds that the newest list has under the same key beside the one that counts."""
+        return self._twins.get(key, ())
 
     def latest(self, key: BuildKey) -> Build | None:
         """Return the build as the newest list has it; None if it is not in it: it may be there even so."""
@@ -296,11 +301,14 @@ class BuildFeed(_Feed[BuildKey]):
 
     def _take(self, builds: Iterable[Build], begun: float) -> None:
         newest: dict[BuildKey, Build] = {}
-        for build in builds:
-            if build.key not in newest or _order(build) < _order(newest[build.key]):
-                newest[build.key] = build
+        twins: dict[BuildKey, tuple[Build, ...]] = {}
+        for build in sorted(builds, key=_order):
+            if newest.setdefault(build.key, build) is not build:
+                twins[build.key] = (*twins.get(build.key, ()), build)
         before, self._known, self.taken_at = self._known, newest, begun
-        self._tell([key for key in {**before, **newest} if before.get(key) != newest.get(key)])
+        others, self._twins = self._twins, twins
+        changed = [key for key in {**before, **newest} if before.get(key) != newest.get(key)]
+        self._tell([*changed, *(key for key in twins if key not in changed and others.get(key) != twins[key])])
 
 
 def _order(build: Build) -> float:

@@ -1,5 +1,6 @@
 """Build: one build of one component by one attempt. Looks for it by its parameters, nudges by starting it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -29,6 +30,10 @@ class Builds(DeclaringJobs, Protocol):
         """Return our build after a complete search: queue, then every build back to `since`."""
         ...
 
+    async def find_builds(self, path: JobPath, key: BuildKey, since: datetime) -> Sequence[Build]:
+        """Return our build and its twins after a complete search; the lowest number, which counts, first."""
+        ...
+
     async def start_build(self, path: JobPath, key: BuildKey, parameters: Parameters) -> int | None:
         """Ask for a build and return its queue id, where the server tells one."""
         ...
@@ -39,6 +44,10 @@ class Builds(DeclaringJobs, Protocol):
 
     def latest(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
         """Return the build as the shared list saw it after `since`, without a request; None if it was not in it."""
+        ...
+
+    def twins(self, path: JobPath, key: BuildKey) -> Sequence[Build]:
+        """Return what the shared list has under the same key beside the build that counts, without a request."""
         ...
 
     def want(self, path: JobPath, key: BuildKey, until: datetime) -> None:
@@ -74,7 +83,10 @@ class BuildStage:
             return await self.wind_up(scene, component, step)
         build = await self._find(builds, path, key, step, scene.now)
         if build is not None:
-            return self._answer(builds, path, build, scene.now)
+            twin = self._stop_twin(builds, path, build, start.identity, step)
+            return twin or self._answer(builds, path, build, scene.now, _message_of(step))
+        if _has_stopped_twin(step):
+            return _gone(step, scene.now)
         if self._is_still_to_show(step, scene.now):
             builds.want(path, key, scene.now + _LOOK_AGAIN)
             return Waiting("the build to appear", scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
@@ -87,10 +99,11 @@ class BuildStage:
             return Skipped("nothing was started")
         builds = await self.servers.builds(scene.jenkins)
         path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
-        build = await builds.find_build(path, key, step.started_at or claim.at)
-        if build is None and self._may_still_show(step, scene.now):
+        found = await builds.find_builds(path, key, step.started_at or claim.at)
+        if not found and self._may_still_show(step, scene.now):
             return Waiting("the build to appear, to be stopped", scene.now + _SEEN_SOON, system="jenkins")
-        if build is None or build.state not in (BuildState.QUEUED, BuildState.RUNNING):
+        build = next((one for one in found if one.state in _ALIVE), None)
+        if build is None:
             return Skipped("stopped")
         if _is_stopping(step) and claim.settled is Settled.DONE and scene.now < claim.at + _ENDS_SOON:
             return Waiting("the stopped build to end", claim.at + _ENDS_SOON, system="jenkins")
@@ -108,6 +121,8 @@ class BuildStage:
     ) -> Build | None:
         """Return the build, by the shared list where that can have it, else by a search of our own."""
         assert step.claim is not None  # noqa: S101 - asked only for what was claimed
+        if _has_stopped_twin(step):
+            return await builds.find_build(path, key, step.started_at or step.claim.at)
         build = builds.latest(path, key, step.claim.at)
         if build is not None or (step.claim.settled is Settled.DONE and self._is_still_to_show(step, now)):
             return build
@@ -126,7 +141,23 @@ class BuildStage:
             step.claim.settled is Settled.UNKNOWN and now < step.claim.at + _SENT_BY + self.quiet_period
         )
 
-    def _answer(self, builds: Builds, path: JobPath, build: Build, now: datetime) -> Answer:
+    def _stop_twin(self, builds: Builds, path: JobPath, build: Build, identity: str, step: StageStatus) -> Nudge | None:
+        """Return what stops a twin of the build: the lowest number counts. Each is asked to stop once."""
+        stopped = step.facts.get(_TWINS, "").split(", ")
+        alive = (one for one in builds.twins(path, build.key) if one.state in _ALIVE)
+        twin = next((one for one in alive if _name_of(one) not in stopped), None)
+        if twin is None or twin.number is None:
+            return None
+        name = _name_of(twin)
+
+        async def act() -> Facts:
+            await builds.stop(path, twin)
+            return {_TWINS: ", ".join([*filter(None, stopped), name])}
+
+        what = f"stop build {name}, which runs for the same request as build {_name_of(build)}"
+        return Nudge(f"{identity}{_TWIN}{name}", act, what, system="jenkins", before=twin.state, is_repeatable=True)
+
+    def _answer(self, builds: Builds, path: JobPath, build: Build, now: datetime, message: str) -> Answer:
         facts = {"externalId": str(build.number or build.queue_id or ""), "url": build.url}
         match build.state:
             case BuildState.QUEUED | BuildState.RUNNING:
@@ -139,7 +170,7 @@ class BuildStage:
             case BuildState.ABORTED:
                 return Failed("BuildAborted", build.message or f"see {build.url}", again=True, facts=facts)
             case BuildState.PASSED:
-                return Done(facts)
+                return Done(facts, message)
 
     def _start(
         self,
@@ -168,7 +199,33 @@ class BuildStage:
         )
 
 
+_ALIVE = (BuildState.QUEUED, BuildState.RUNNING)
 _STOP = "/stop"
+_TWIN = "/twin/"
+_TWINS = "twins"
+_COMES_BACK = timedelta(minutes=2)
+
+
+def _name_of(build: Build) -> str:
+    return str(build.number) if build.number is not None else f"queue/{build.queue_id}"
+
+
+def _message_of(step: StageStatus) -> str:
+    twins = step.facts.get(_TWINS)
+    return f"the server ran it more than once; stopped: {twins}" if twins else ""
+
+
+def _has_stopped_twin(step: StageStatus) -> bool:
+    """Tell whether the step's last claim was to stop a twin: its build was seen by then."""
+    return step.claim is not None and _TWIN in step.claim.key
+
+
+def _gone(step: StageStatus, now: datetime) -> Waiting | Failed:
+    """Answer for a build that was there and is not found any more."""
+    assert step.claim is not None  # noqa: S101 - it says that a twin was stopped
+    if now < step.claim.at + _COMES_BACK:
+        return Waiting("the build to be shown again", step.claim.at + _COMES_BACK, reason="BuildGone", system="jenkins")
+    return Failed("BuildGone", "the build is not known any more", again=True)
 
 
 def _is_stopping(step: StageStatus) -> bool:
