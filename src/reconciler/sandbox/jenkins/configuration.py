@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
@@ -78,6 +79,14 @@ class Configuration:
         """Set or lift the refusal of builds."""
         child = self.root.find("disabled")
         (child if child is not None else ET.SubElement(self.root, "disabled")).text = str(disabled).lower()
+
+    def keep_parameters(self, names: Collection[str]) -> None:
+        """Leave only these parameters, as the `parameters` block of a pipeline does after its first run."""
+        for definitions in self.root.iterfind(f".//{_PARAMETERS}/parameterDefinitions"):
+            for each in list(definitions):
+                if each.findtext("name") not in names:
+                    definitions.remove(each)
+        self.parameters = [each for each in self.parameters if each.name in names]
 
     def text(self) -> str:
         """Write it as the server does: XML 1.1 header, plugin versions, its own indentation."""

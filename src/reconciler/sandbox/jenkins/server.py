@@ -112,6 +112,12 @@ class Jenkins(Simulator):
         """Let the next builds of a component ignore `stop`; `term` and `kill` still work."""
         self.works.scripts.append(Script(component, times, Result.SUCCESS, resists_stop=True))
 
+    def drop_parameters(self, job: str, *, keep: tuple[str, ...] = (), drops: bool = True) -> None:
+        """Let the Jenkinsfile of a job declare only these parameters: each run takes the others away; or not again."""
+        self.works.kept.pop(job, None)
+        if drops:
+            self.works.kept[job] = keep
+
     def veto_builds(self, *, times: int = 1) -> None:
         """Let a queue decision handler refuse the next wishes."""
         self._builds.vetoes += times

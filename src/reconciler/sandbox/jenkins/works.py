@@ -54,6 +54,8 @@ class Works:
     history: list[Build] = field(default_factory=list)
     effective: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     scripts: list[Script] = field(default_factory=list)
+    kept: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each run leaves of a job's parameters, by the job's path; a job that is not named keeps them."""
 
     def __post_init__(self) -> None:
         """Start the counters."""
@@ -165,6 +167,8 @@ class Works:
             resists_stop=script is not None and script.resists_stop,
         )
         item.job.next_number += 1
+        if item.job.configuration is not None and (names := self.kept.get(item.job.path)) is not None:
+            item.job.configuration.keep_parameters(names)
         item.job.builds.insert(0, build)
         item.build = build
         self.running += 1
