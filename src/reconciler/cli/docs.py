@@ -38,8 +38,8 @@ def resources(check: bool, write: bool, folder: Path) -> None:  # noqa: FBT001 -
         click.echo("\n".join(files.values()), nl=False)
 
 
-docs.add_command(reference.settings)
-docs.add_command(reference.metrics)
+for one in reference.pages:
+    docs.add_command(one)
 
 
 def every_page() -> dict[Path, str]:

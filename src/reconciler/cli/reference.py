@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import generated
+from reconciler.cli import generated, spoken
 from reconciler.settings import Knob, Settings, knobs
 from reconciler.telemetry.metrics import Declared, Metrics
 
@@ -51,7 +51,20 @@ def metrics_page() -> str:
     return "\n".join([*lines, *_table(("metric", "type", "labels", "meaning"), rows)]) + "\n"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"settings": settings_page, "metrics": metrics_page}
+def commands_page() -> str:
+    """Return the page of all commands."""
+    # The root imports this module: it is asked for when the page is made, not before.
+    from reconciler.cli.main import main  # noqa: PLC0415 - see above
+
+    return spoken.commands_page(main)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings": settings_page,
+    "metrics": metrics_page,
+    "messages": spoken.messages_page,
+    "commands": commands_page,
+}
 
 
 def command(name: str) -> click.Command:
@@ -73,11 +86,10 @@ def command(name: str) -> click.Command:
     return run
 
 
-settings = command("settings")
-metrics = command("metrics")
+pages = [command(name) for name in PAGES]
 
 
-@click.group("reference", commands=[settings, metrics])
+@click.group("reference", commands=pages)
 def reference() -> None:
     """Reference pages made from the code."""
 

@@ -4,15 +4,16 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from reconciler.domain.names import routing_key
 from reconciler.domain.resources import DevOpsProjectSpec, Phase
 from reconciler.domain.resources.common import Duration, Moment, Name, Revision, Word
 from reconciler.domain.resources.deployment_record import OperationId
+from reconciler.domain.resources.parameters import Parameters
 
 LARGEST_BODY = 64 * 1024
 """Bytes; a longer message is never accepted."""
@@ -31,7 +32,6 @@ UNREADABLE_HEADER = "x-reconciler-unreadable"
 TRACEPARENT_HEADER = "traceparent"
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_SECRETIVE = re.compile(r"passw|secret|token|api_?key|credential|private_?key", re.IGNORECASE)
 
 
 class EventType(StrEnum):
@@ -89,21 +89,6 @@ def traceparent_of(value: object) -> str:
     """Return a W3C trace context as text, empty where it is none."""
     text = value.decode("ascii", "replace") if isinstance(value, bytes | bytearray) else value
     return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
-
-
-def _without_secrets(parameters: dict[str, str]) -> dict[str, str]:
-    for name in parameters:
-        if _SECRETIVE.search(name):
-            raise ValueError(f"{name!r} is named like a secret; secrets are given by reference, never in a message")
-    return parameters
-
-
-ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
-Parameters = Annotated[
-    dict[ParameterName, Annotated[str, StringConstraints(max_length=1024)]],
-    Field(max_length=32),
-    AfterValidator(_without_secrets),
-]
 
 
 class Payload(BaseModel):
