@@ -27,8 +27,8 @@ def messages_page() -> str:
         "",
         _GENERATED.format(page="messages", source="src/reconciler/domain/messages.py"),
         "",
-        "The body is UTF-8 JSON of at most 64 KiB: `event_type`, `event_id`, `timestamp` and `payload`. CloudEvents 1.0",
-        "in structured mode is accepted too. A message is acknowledged only after its resource is stored; what can",
+        "The body is UTF-8 JSON of at most 64 KiB: `event_type`, `event_id`, `timestamp` and `payload`. CloudEvents",
+        "1.0 in structured mode is accepted too. A message is acknowledged only after its resource is stored; what can",
         "never be accepted goes to the dead letters with the reason in its headers (`reconciler dead-letters list`).",
     ]
     for event, direction, model in _MESSAGES:
