@@ -37,7 +37,6 @@ class Metrics:
         self._declared: list[Declared] = []
         ProcessCollector(registry=self.registry)
 
-        self._answers = self._counter("answers", "What looks answered, by kind of resource.", "kind", "answer")
         self._looks = self._counter("looks", "Looks that ended, by lane of the agenda.", "lane", "outcome")
         self._look_wait = self._histogram(
             "look_wait_seconds", "From a look's due time to its start.", _LOOK_SECONDS, "lane"
@@ -72,10 +71,6 @@ class Metrics:
         self._connected = self._gauge("connected", "1 while a system of `/readyz` answers.", "system")
         self._leading = self._gauge("leading", "1 while this replica works; 0 while it stands by.")
         self._loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop turned.", _LAG_SECONDS)
-
-    def answered(self, kind: str, answer: str) -> None:
-        """Count what a look at a resource of `kind` answered (`Done`, `Waiting`, `Nudge`, `Failed`)."""
-        self._answers.labels(kind, answer).inc()
 
     def look_ended(self, lane: str, outcome: str, *, waited: timedelta, took: timedelta) -> None:
         """Count and measure a look; what `agenda.Looked` holds."""
