@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from reconciler.deployments.chain import QUEUE, being_built, by_key, skipped, stages_of
 from reconciler.deployments.ending import (
     Ending,
+    cancelled_without,
     ending_from_outside,
     ending_of,
     ending_with,
@@ -17,7 +18,7 @@ from reconciler.deployments.ending import (
     stages_back,
     way_back,
 )
-from reconciler.deployments.pauses import is_on_pause, noted
+from reconciler.deployments.pauses import is_on_pause, noted, paused_since
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, SceneReader, Undeclared
 from reconciler.deployments.stages.queue import queued
@@ -171,16 +172,24 @@ class Deployments:
     async def _without_scene(self, record: DeploymentRecord, why: Waiting | Failed) -> datetime | None:
         """Say what is missing, or end when it cannot come."""
         if record.is_deleting or record.spec.cancel:
-            return await self._end_without_scene(record, Ending(Phase.CANCELLED, "Cancelled", "nothing was begun"))
+            return await self._end_without_scene(record, cancelled_without(record, why))
         if isinstance(why, Failed):
             return await self._end_without_scene(record, ending_with(why.reason, why.message))
-        now = self.clock.now()
+        now, taken_at = self.clock.now(), record.status.slot_taken_at
+        due = why.until
+        if taken_at is not None:
+            end = taken_at + self.deadline + paused_since(record.status.pauses, taken_at, now)
+            due = min(due or end, end)
+            if now >= end:
+                message = f"not done in {self.deadline}; waited for: {why.what}"
+                return await self._end_without_scene(record, Ending(Phase.FAILED, "DeadlineExceeded", message))
         steps = by_key(record.status.stages or stages_of(record.spec.components))
         steps[QUEUE] = fold(steps[QUEUE], why, now, 0) if not steps[QUEUE].state.is_end else steps[QUEUE]
         if not record.status.stages:
             steps = {QUEUE: steps[QUEUE]}
-        await self.store.write_status(record.body, rendered(record, steps, now))
-        return why.until
+        said = (why.reason, f"waiting for {why.what}") if taken_at is not None else ("", "")
+        await self.store.write_status(record.body, rendered(record, steps, now, None, *said))
+        return due
 
     async def _end_without_scene(self, record: DeploymentRecord, ending: Ending) -> datetime | None:
         environment = await self._environment(record)

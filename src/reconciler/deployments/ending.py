@@ -15,6 +15,7 @@ from reconciler.deployments.chain import (
 )
 from reconciler.deployments.rendering import why_failed
 from reconciler.deployments.scene import Scene, StepKey
+from reconciler.domain.answers import Failed, Waiting
 from reconciler.domain.resources import (
     Concurrency,
     DeploymentRecord,
@@ -143,6 +144,14 @@ def ending_without_slot(scene: Scene, steps: Steps) -> Ending:
     """Return the end of a deployment that has lost its slot: most likely it gave way and was killed at that."""
     reason = "" if has_changed_environment(steps) else _gave_way(scene)
     return ending_with(reason or "SlotLost", "the environment was given to somebody else meanwhile")
+
+
+def cancelled_without(record: DeploymentRecord, why: Waiting | Failed) -> Ending:
+    """Return the end of a deployment that is not wanted any more while what it needs is not there."""
+    names = ", ".join(touched(by_key(record.status.stages)))
+    missing = why.what if isinstance(why, Waiting) else why.message
+    message = f"what was set for {names} stays, without {missing}" if names else "nothing was begun"
+    return Ending(Phase.CANCELLED, "Cancelled", message)
 
 
 def _gave_way(scene: Scene) -> str:

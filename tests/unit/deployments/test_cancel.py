@@ -7,7 +7,7 @@ import pytest
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
-from support.scene import Killed, World, kill_at
+from support.scene import SPACE, Killed, World, kill_at
 
 API, WEB = "shop--alpha--api", "shop--alpha--web"
 OLD_REVISION, NEW_REVISION = "1" * 40, "2" * 40
@@ -156,6 +156,31 @@ async def test_a_cancel_after_the_last_stage_comes_too_late() -> None:
     world.store.edit(key, cancel=True)
     await world.until_ended(key)
     assert world.phase(key) == "Succeeded"
+
+
+async def without_settings(world: World, key: Key) -> None:
+    world.store.vanish(Key("ArgoSettings", SPACE, "shop"))
+    await world.look(key)
+
+
+async def test_a_deployment_whose_settings_vanish_says_so_and_ends_at_its_deadline() -> None:
+    world, key = await syncing()
+    await without_settings(world, key)
+    status = world.record(key).status
+    assert (status.reason, status.message) == ("SettingsNotFound", "waiting for ArgoSettings shop")
+    world.clock.advance(2 * 3600)
+    await world.look(key)
+    assert world.end_of(key) == ("Failed", "DeadlineExceeded")
+    assert world.holder() == ""
+
+
+async def test_a_cancel_without_settings_says_what_stays() -> None:
+    world, key = await syncing()
+    await without_settings(world, key)
+    world.store.edit(key, cancel=True)
+    await world.look(key)
+    assert world.phase(key) == "Cancelled"
+    assert world.record(key).status.message == "what was set for api stays, without ArgoSettings shop"
 
 
 @pytest.mark.parametrize("point", range(1, MORE_THAN_ALL_POINTS))
