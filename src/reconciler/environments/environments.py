@@ -30,6 +30,7 @@ from reconciler.engine.store import Store
 from reconciler.environments.removal import Removal, RemovalWork, Systems
 
 _RESYNC = timedelta(minutes=5)
+_SHORTEST = timedelta(seconds=1)
 RELEASE = "freeleaps.com/release"
 
 
@@ -112,7 +113,14 @@ class Environments:
             }
         )
         await self.store.write_status(environment.body, status.dump())
-        return _expiry_of(environment)
+        return self._due(environment)
+
+    def _due(self, environment: Environment) -> datetime | None:
+        """Return by our own clock when the environment ends by the API server's: the two may differ."""
+        expires_at = _expiry_of(environment)
+        if expires_at is None:
+            return None
+        return self.clock.now() + max(expires_at - self.store.server_now(), _SHORTEST)
 
     def _addresses(self, environment: Environment) -> list[str]:
         project = self._project(environment)
