@@ -156,7 +156,9 @@ async def test_a_refusal_waits_for_a_person() -> None:
     world = SetupWorld()
     world.jenkins.outage = Refused("403 Forbidden", system="jenkins")
     world.add(JenkinsSettings)
-    assert await world.settings.look(JENKINS) == EIGHT + timedelta(minutes=5)
+    assert await world.settings.look(JENKINS) == EIGHT + timedelta(seconds=2), "the Secret is read again once"
+    now = world.clock.advance(2)
+    assert await world.settings.look(JENKINS) == now + timedelta(minutes=5)
     assert world.conditions(JENKINS)["Stalled"] == ("True", "Refused")
 
 
