@@ -1,7 +1,7 @@
 """What must always hold (DESIGN section 6), judged from outside: by what is stored, sent, run and told."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from reconciler.domain.keys import Body, Key
 from reconciler.domain.names import FINALIZER, image_tag, record_name
 from reconciler.domain.outside.applications import Application, Health, OperationPhase
 from reconciler.domain.outside.builds import BuildKey
+from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import Phase
 
 if TYPE_CHECKING:
@@ -131,7 +132,15 @@ class Oracles:
         for component, running in (new.get("current") or {}).items():
             former = (old.get("current") or {}).get(component)
             if former and running != former:
-                self._holds(_order(running) >= _order(former), "order", f"{name}/{component}: {former} -> {running}")
+                self._holds(
+                    _order(running) >= _order(former) or self._is_forced(running),
+                    "order",
+                    f"{name}/{component}: {former} -> {running}",
+                )
+
+    def _is_forced(self, running: Mapping[str, Any]) -> bool:
+        record = self._kube.get("DeploymentRecord", running["record"])
+        return record is not None and bool(record["spec"].get("force"))
 
     def _given_back(self, name: str, was: Mapping[str, Any]) -> None:
         self._world.counts["slots given back"] = self._world.counts.get("slots given back", 0) + 1
@@ -229,8 +238,17 @@ class Oracles:
             claims = [step.get("claim") for step in status.get("steps", [])]
             holder = status.get("holder") or {}
             if _any_of(claims, process, ending) and holder.get("uid") == environment["metadata"]["uid"]:
+                self._may_end(environment)
                 return
         self._world.fail("rule 4", f"{process.name} changes {ending} without a slot and a stored claim")
+
+    def _may_end(self, environment: Body) -> None:
+        """Rule 8: nothing is removed before the time has come by the API server's clock, unless somebody deletes it."""
+        if environment["metadata"].get("deletionTimestamp"):
+            return
+        expires_at = environment["status"].get("expiresAt")
+        is_over = expires_at is not None and self._world.loop.time() >= _seconds(expires_at) - 0.001
+        self._holds(is_over, "rule 8", f"{environment['metadata']['name']} is removed before {expires_at}")
 
     def _claimed(self, process: Process, operation: str, stage_name: str, component: str, what: str) -> Body | None:
         """Judge that the sender holds the slot, has a stored claim of its own, and cannot lose the record unseen."""
@@ -249,10 +267,11 @@ class Oracles:
     # What runs.
 
     def build_ran(self, key: BuildKey, times: int) -> None:
+        if record_name(key.operation_id) in self.deleted:
+            return  # With the record its operation was forgotten; a message that comes again is a new one.
         self._holds(times == 1, "rule 3", f"{key.operation_id}/{key.component} {key.image_tag} is built {times} times")
         ended = self._ended_at.get(key.operation_id)
-        is_known = record_name(key.operation_id) not in self.deleted
-        is_in_time = ended is None or self._world.loop.time() < ended + 1 or not is_known
+        is_in_time = ended is None or self._world.loop.time() < ended + 1
         self._holds(is_in_time, "rule 3", f"a build of {key.operation_id} begins after its end")
 
     def sync_ran(self, request_id: str) -> None:
@@ -298,6 +317,13 @@ class Oracles:
                 yield f"{len(messages)} messages wait in {name}"
         if self.broker.waiting:
             yield f"{len(self.broker.waiting)} messages wait to be tried again"
+
+    def check_orphans(self, markers: Iterable[Marker | None]) -> None:
+        """Rule 3, at the end: whatever carries our mark outside belongs to something that is there."""
+        there = {body["metadata"]["uid"] for body in self._kube.objects.values()}
+        for marker in markers:
+            is_known = marker is None or marker.uid in there
+            self._holds(is_known, "rule 3", f"{marker} is left behind outside")
 
     def check_ends(self) -> None:
         """Rule 5, at the end: one end, one story about it."""

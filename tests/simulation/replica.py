@@ -27,6 +27,7 @@ from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
 from reconciler.domain.keys import OUR_KINDS, Key
 from reconciler.domain.outside.builds import GitLogin
+from reconciler.domain.ownership import Marker, find_marker
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.store import Store
@@ -53,6 +54,11 @@ class Outside:
         self.broker = Broker(world, topology_of(SETTINGS))
         self.oracles.broker = self.broker
 
+    def markers(self) -> Iterator[Marker | None]:
+        """Yield the marks of all that is outside and can be removed."""
+        yield from (live.shown.marker for live in self.argo.applications.values())
+        yield from (find_marker(value) for record in self.dns.records.values() for value in record.values)
+
 
 class ModelConnections:
     """Fits what `app.connections.Connections` fits."""
@@ -67,10 +73,10 @@ class ModelConnections:
         world, oracles = outside.world, outside.oracles
         jenkins = JenkinsClient(Door(world, process, "jenkins", concurrency=2), outside.jenkins, oracles)
         argo = ArgoClient(world, process, Door(world, process, "argocd"), outside.argo, oracles)
-        limited = Door(world, process, "dns", limiter=window(DNS_LIMIT, process))
         self.jenkins = JenkinsLine(cast("Any", jenkins), process, timedelta(seconds=5), build_changed)
         self.argo = ArgoLine(cast("Any", argo), process, application_changed)
-        self.zone = ZoneLine(cast("Any", DnsClient(limited, outside.dns, oracles)), process)
+        self._outside, self._process = outside, process
+        self._zone: ZoneLine | None = None
         self.registry = RegistryClient(Door(world, process, "registry"), outside.registry, oracles)
 
     async def builds(self, settings: Any) -> JenkinsLine:
@@ -95,12 +101,17 @@ class ModelConnections:
     image_repositories = images
 
     async def records(self, settings: Any) -> ZoneLine:
-        return self.zone
+        """Make it when it is first asked for, as the real one: its window begins full then."""
+        if self._zone is None:
+            outside, process = self._outside, self._process
+            limited = Door(outside.world, process, "dns", limiter=window(DNS_LIMIT, process))
+            self._zone = ZoneLine(cast("Any", DnsClient(limited, outside.dns, outside.oracles)), process)
+        return self._zone
 
     removable_records = records
 
     async def zones(self, settings: Any) -> Any:
-        return self.zone.client
+        return (await self.records(settings)).client
 
     async def login(self, credential: Any, identity: str) -> GitLogin:
         raise NotImplementedError

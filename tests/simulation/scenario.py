@@ -213,6 +213,9 @@ class Scenario:
         for number in range(dice.choice((1, 2, 3, 5))):
             self._operation(number, components)
         if dice.random() < 0.1:
+            environment = Key("Environment", SPACE, dice.choice(("shop--alpha", "shop--pr-1")))
+            self.world.loop.call_in_world(dice.uniform(_FIRST, until), self._delete_environment, environment)
+        if dice.random() < 0.1:
             bad = Sent(
                 "bad-1",
                 "shop",
@@ -236,10 +239,11 @@ class Scenario:
                     "domain": f"{name}.{DOMAIN}",
                     "concurrency": dice.choice(("Queue", "Queue", "Supersede", "Reject")),
                     "rollback": dice.choice(("None", "Automatic")),
+                    **dice.choice(({}, {}, {}, {"ttl": "10m"})),
                 }
                 for name in ("alpha", "beta")
             ],
-            "preview": {"domain": f"pr.{DOMAIN}", "ttl": "72h"},
+            "preview": {"domain": f"pr.{DOMAIN}", "ttl": dice.choice(("72h", "15m"))},
         }
 
     def _initialize(self, operation: str, spec: dict[str, Any]) -> Sent:
@@ -282,6 +286,10 @@ class Scenario:
         self.world.note(f"somebody deletes record {name}")
         self.outside.oracles.deleted.add(name)
         self.outside.kube.remove(Key("DeploymentRecord", SPACE, name))
+
+    def _delete_environment(self, key: Key) -> None:
+        self.world.note(f"somebody deletes {key.name}")
+        self.outside.kube.remove(key)
 
     def _touch(self) -> None:
         """Write something into a resource that the operator writes too."""

@@ -1,6 +1,6 @@
 """A step and an answer make the next state of the step. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from reconciler.domain.answers import Done, Facts, Failed, Skipped, Waiting
@@ -10,6 +10,8 @@ S = TypeVar("S", bound=Step)
 _FIELDS = {"externalId": "external_id", "url": "url", "message": "message"}
 _LONGEST = {"external_id": 256, "url": 1024, "message": 256}
 _LONGEST_FACT = 512
+_ANYWAY = timedelta(minutes=5)
+"""A wait that ends with a change is looked at all the same, and says when."""
 
 
 def fold(step: S, answer: Done | Skipped | Waiting | Failed, now: datetime, most_attempts: int) -> S:
@@ -56,8 +58,8 @@ def settled(step: S, how: Settled, facts: Facts) -> S:
 def _waiting(step: S, answer: Waiting, now: datetime) -> S:
     is_retry = step.state is StepState.RUNNING and step.waiting_since is not None
     is_same = is_retry or (step.state is StepState.WAITING and step.reason == answer.reason)
-    until = answer.until
-    if is_same and until is not None and step.next_look_at is not None and now < step.next_look_at < until:
+    until = answer.until or now + _ANYWAY
+    if is_same and step.next_look_at is not None and now < step.next_look_at < until:
         # A look between two that were promised moves nothing: an unchanged world is not written again.
         until = step.next_look_at
     return _changed(

@@ -11,6 +11,7 @@ from reconciler.domain.resources import Claim, Settled, Step, StepState
 from reconciler.engine.acting import Actor
 from reconciler.engine.answering import answer_for
 from reconciler.engine.engine import Engine
+from reconciler.engine.folding import fold
 from reconciler.engine.patience import Incarnation, Patience
 from support.moments import EIGHT, ManualClock
 
@@ -248,3 +249,9 @@ async def test_a_retry_after_of_nothing_is_no_tight_loop() -> None:
     answer = answer_for(Unavailable("503", retry_after=timedelta(0), system="jenkins"), Step(), EIGHT, Patience())
     assert isinstance(answer, Waiting)
     assert answer.until == EIGHT + Patience().shortest
+
+
+def test_a_wait_for_a_change_says_when_it_is_looked_at_anyway() -> None:
+    step = fold(Step(), Waiting("the annotation to go"), EIGHT, 5)
+    assert step.next_look_at == EIGHT + timedelta(minutes=5)
+    assert fold(step, Waiting("the annotation to go"), EIGHT + timedelta(minutes=1), 5) == step
