@@ -72,6 +72,7 @@ class _Feed(Generic[Key]):
         self._somebody_waits = asyncio.Event()
         self._subscribers: list[Callable[[Key], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     def want(self, key: Key, until: datetime) -> None:
         """Have changes of `key` noticed until then, at the latest; may be called again to wait longer."""
@@ -96,11 +97,13 @@ class _Feed(Generic[Key]):
     async def start(self) -> None:
         """Be ready to follow."""
         if self._task is None:
+            self._is_stopping = False
             self._task = asyncio.create_task(self._run(), name=f"feed-{self.name}")
 
     async def stop(self) -> None:
         """Follow no more."""
         if self._task is not None:
+            self._is_stopping = True
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
@@ -113,7 +116,10 @@ class _Feed(Generic[Key]):
     async def _run(self) -> None:
         while True:
             await self._until_wanted()
-            if (problem := await self._problem_of_following()) is None:
+            problem = await self._problem_of_following()
+            if self._is_stopping:
+                return  # a group whose task fails as it is cancelled raises the failure, and forgets the other
+            if problem is None:
                 self._worked()
             else:
                 await asyncio.sleep(self._delay_after(problem).total_seconds())

@@ -320,3 +320,20 @@ async def test_a_server_that_says_when_is_left_alone_until_then() -> None:
         server.is_down = False
         await asyncio.sleep(2)
         assert (server.lists, feed.problem) == (2, "")
+
+
+async def test_a_feed_whose_source_fails_just_as_it_is_stopped_ends_all_the_same() -> None:
+    class Sore(Server):
+        async def list_applications(self) -> tuple[Application, ...]:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError as error:
+                raise Unavailable("cut off") from error
+            return ()
+
+    feed = applications(Sore())
+    feed.want("api", CLOCK.now() + timedelta(hours=1))
+    await feed.start()
+    await asyncio.sleep(1)
+    async with asyncio.timeout(60):
+        await feed.stop()
