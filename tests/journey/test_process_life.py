@@ -66,8 +66,9 @@ async def test_sigterm_while_systems_hang_ends_in_time(town: Town, tmp_path: Pat
         await town.office.initialize()
         await town.engineer.ready()
         town.world.jenkins.faults.latency = town.world.argocd.faults.latency = 60.0
+        asked = town.world.jenkins.requests.total()
         await town.office.deploy("op-1")
-        await town.engineer.until("DeploymentRecord", "op-1", lambda b: stage_of(b, "build").get("claim"))
+        await town.engineer.until("DeploymentRecord", "op-1", lambda _: town.world.jenkins.requests.total() > asked)
         town.world.broker.faults.freeze()
         assert await operator.terminated() == 0
     town.world.broker.faults.thaw()
