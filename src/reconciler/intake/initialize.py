@@ -83,6 +83,9 @@ class InitializeIntake:
             raise Busy(f"project {payload.project} is being deleted")
         if (taken := self._owned_by_other(project, payload)) is not None:
             return Ended(subject_of(request), Phase.FAILED, "OwnedByOther", taken)
+        if current is not None and all(operation.id != current.id for operation in project.status.operations):
+            # Nobody has noted it yet: written over now, it would never come to its end.
+            raise Busy(f"{current.id} was accepted a moment ago and is not begun yet")
         await self._write(known, request, payload, now)
         return Stored(payload.project)
 

@@ -58,11 +58,25 @@ async def test_other_content_under_the_same_id_is_refused_by_field() -> None:
     assert (outcome.reason, outcome.field) == ("OperationIdReused", "payload.spec.git.url")
 
 
+def begun(resources: FakeResources) -> None:
+    """Note the project's operation, as the first look does."""
+    operation = resources.bodies[KIND, "shop"]["spec"]["operation"]
+    resources.bodies[KIND, "shop"]["status"] = {"operations": [operation | {"state": "Running"}]}
+
+
+async def test_one_that_nobody_has_noted_yet_is_not_written_over() -> None:
+    resources = FakeResources()
+    await accept(resources, initialize())
+    with pytest.raises(Busy):
+        await accept(resources, initialize("init-2", **renamed("Shop"), **at("23T07:59:30")))
+    assert resources.only(KIND)["spec"]["operation"]["id"] == "init-1"
+
+
 async def test_a_newer_one_replaces_spec_and_operation_and_keeps_the_rest() -> None:
     resources = FakeResources()
     await accept(resources, initialize())
     resources.bodies[KIND, "shop"]["metadata"]["labels"] = {"team": "a"}
-    resources.bodies[KIND, "shop"]["status"] = {"steps": []}
+    begun(resources)
     assert await accept(resources, initialize("init-2", **renamed("Shop"), **at("23T07:59:30"))) == Stored("shop")
     project = resources.only(KIND)
     assert (project["spec"]["displayName"], project["spec"]["operation"]["id"]) == ("Shop", "init-2")
@@ -115,6 +129,7 @@ async def test_a_field_that_gitops_owns_is_not_overwritten() -> None:
 async def test_a_field_that_gitops_owns_and_that_stays_is_no_obstacle() -> None:
     resources = FakeResources()
     await accept(resources, initialize())
+    begun(resources)
     owned_by_argo(resources, {"f:git": {"f:url": {}}})
     assert isinstance(await accept(resources, initialize("init-2", **renamed("x"), **at("23T07:59:30"))), Stored)
     assert "managedFields" not in resources.only(KIND)["metadata"]
@@ -130,6 +145,7 @@ async def test_a_message_older_than_the_window_is_too_old() -> None:
 async def test_somebody_faster_is_looked_at_again(failure: Exception) -> None:
     resources = FakeResources()
     await accept(resources, initialize())
+    begun(resources)
 
     class Contended(FakeResources):
         tries = 0
