@@ -35,6 +35,8 @@ class Announcer:
     async def mark_announced(self, resource: Key, operation_id: str, sequence: int) -> None:
         """Write `announced`, unless it is there or the resource is gone. Raises Unavailable."""
         body = self.store.read(resource)
+        if body is not None and not _has_reached(body, operation_id, sequence):
+            body = None  # behind, or another resource of that name: only the API server knows
         for _ in range(_ATTEMPTS):
             try:
                 body = body or await self.store.fetch(resource)
@@ -49,7 +51,10 @@ class Announcer:
 
 
 def with_announced(body: Body, operation_id: str, sequence: int) -> dict[str, Any]:
-    """Return the status with the sequence announced; a later one that is there stays."""
+    """Return the status with the sequence announced; a later one that is there stays.
+
+    What has not reached the sequence is another resource, made anew under the name of the one that was announced.
+    """
     status = body.get("status") or {}
     if body["kind"] == DeploymentRecord.kind:
         return _marked(status, sequence)
@@ -59,5 +64,13 @@ def with_announced(body: Body, operation_id: str, sequence: int) -> dict[str, An
     return {**status, "operations": operations}
 
 
+def _has_reached(body: Body, operation_id: str, sequence: int) -> bool:
+    status = body.get("status") or {}
+    parts = [status] if body["kind"] == DeploymentRecord.kind else status.get("operations") or ()
+    return any(part.get("sequence", 0) >= sequence for part in parts if part.get("id", operation_id) == operation_id)
+
+
 def _marked(part: dict[str, Any], sequence: int) -> dict[str, Any]:
+    if part.get("sequence", 0) < sequence:
+        return part
     return {**part, "announced": max(sequence, part.get("announced", 0))}

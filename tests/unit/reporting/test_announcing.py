@@ -63,13 +63,23 @@ def test_a_later_announcement_stays() -> None:
 
 
 def test_of_a_project_only_the_operation_concerned_is_marked() -> None:
-    operations = [{"id": "a", "announced": 1}, {"id": "b"}]
+    operations = [{"id": "a", "announced": 1}, {"id": "b", "sequence": 4}]
     body = {
         "kind": "DevOpsProject",
         "metadata": {"name": "shop"},
         "status": {"operations": operations, "environments": 2},
     }
     assert with_announced(body, "b", 4) == {
-        "operations": [{"id": "a", "announced": 1}, {"id": "b", "announced": 4}],
+        "operations": [{"id": "a", "announced": 1}, {"id": "b", "sequence": 4, "announced": 4}],
         "environments": 2,
     }
+
+
+def test_a_record_made_anew_under_the_same_name_is_not_marked() -> None:
+    assert with_announced({**BODY, "status": {"sequence": 1}}, "op-1", 25) == {"sequence": 1}
+
+
+async def test_what_seems_behind_is_read_from_the_api_server() -> None:
+    store = Store(cached={**BODY, "status": {"sequence": 2}})
+    await Announcer(store).mark_announced(KEY, "op-1", 3)
+    assert store.written == [{"sequence": 3, "announced": 3}]
