@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 SOURCES := src tests bench
+SEEDS ?= 500
 
-.PHONY: help install demo test check fix bench generate lock clean
+.PHONY: help install demo test check fix simulate bench generate lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +38,9 @@ check: install ## Format, lint, types, imports, generated files, promises
 fix: install ## Format and mend what can be mended by itself
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+simulate: install ## Run SEEDS simulated histories with faults and kills on virtual time
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 bench: install ## Measure; nothing is asserted
 	$(BIN)/python -m bench
