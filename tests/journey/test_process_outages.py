@@ -67,7 +67,9 @@ async def test_an_outage_of_the_api_server_leaves_the_rest_up_and_work_goes_on_a
     assert sorted(town.world.jenkins.effective_builds.values()) == [1, 1]
 
 
-async def test_what_happens_while_kopf_is_dead_is_seen_when_it_lives_again(town: Town, tmp_path: Path) -> None:
+async def test_what_happens_while_watches_are_cut_and_expired_is_seen_when_they_are_back(
+    town: Town, tmp_path: Path
+) -> None:
     async with an_operator(town.environ, tmp_path / "log") as operator:
         await town.office.initialize()
         await town.engineer.ready()

@@ -7,7 +7,7 @@ ended the connection each time it was handed out, or that nobody took in time.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from reconciler.domain.messages import (
     ATTEMPT_HEADER,
@@ -21,6 +21,7 @@ from reconciler.domain.messages import (
     Request,
 )
 from reconciler.intake.decoder import decode, subject_of
+from reconciler.intake.ports import Letter
 
 _OURS = {
     ATTEMPT_HEADER,
@@ -45,35 +46,6 @@ _BY_BROKER = {
 }
 _REPAIRED = "replay it without what cannot be read, or drop it and send a correct message"
 _UNKNOWN = ("Unknown", "nobody wrote why it is here", "look at its headers and body")
-
-
-class Letter(Protocol):
-    """A letter as the broker gives it."""
-
-    @property
-    def body(self) -> bytes:
-        """The bytes that were sent."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, Any]:
-        """The header table."""
-        ...
-
-    @property
-    def content_type(self) -> str:
-        """The content type, empty where there is none."""
-        ...
-
-    @property
-    def message_id(self) -> str:
-        """The sender's id, empty where there is none."""
-        ...
-
-    @property
-    def timestamp(self) -> datetime | None:
-        """The broker property."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

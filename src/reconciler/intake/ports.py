@@ -23,8 +23,8 @@ class Resources(Protocol):
         ...
 
 
-class Delivery(Protocol):
-    """A message as handed over by the broker."""
+class Letter(Protocol):
+    """A message as it can be read."""
 
     @property
     def body(self) -> bytes:
@@ -50,6 +50,10 @@ class Delivery(Protocol):
     def timestamp(self) -> datetime | None:
         """The broker property, not what stands in the body."""
         ...
+
+
+class Delivery(Letter, Protocol):
+    """A message as handed over by the broker, to be settled."""
 
     @property
     def exchange(self) -> str:
