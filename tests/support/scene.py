@@ -36,7 +36,7 @@ from reconciler.domain.resources.common import api_object
 from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
-from reconciler.environments.environments import Environments
+from reconciler.environments.environments import make_environments
 from support.moments import ManualClock
 from support.outside import BuildServer, DeploymentTool, DnsAccount, Probe, Registry, System
 from support.store import MemoryStore
@@ -143,7 +143,7 @@ class World:
         me = Incarnation("replica-0", f"life-{self.lives}")
         self.engine = Engine(me=me, clock=self.clock, actor=actor, patience=self.patience)
         self.deployments = self._deployments(self.engine)
-        self.environments = Environments(
+        self.environments = make_environments(
             store=self.store,
             engine=self.engine,
             clock=self.clock,

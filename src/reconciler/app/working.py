@@ -22,7 +22,7 @@ from reconciler.domain.resources import StageName
 from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Patience
-from reconciler.environments.environments import Environments
+from reconciler.environments.environments import make_environments
 from reconciler.projects.children import Defaults
 from reconciler.projects.projects import Projects
 from reconciler.projects.settings import Settings as SettingsController
@@ -73,7 +73,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         deadline=settings.deadlines.deployment,
         most_supersedes=settings.deployments.max_supersedes,
     )
-    environments = Environments(
+    environments = make_environments(
         store=store, engine=engine, clock=clock, patience=patience, systems=connections, owner=owner
     )
     projects = Projects(

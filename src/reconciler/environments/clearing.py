@@ -1,0 +1,52 @@
+"""Clearing: what an environment has outside is removed under its own slot, be it at its end or before it goes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.domain.clock import Clock
+from reconciler.domain.keys import Key
+from reconciler.domain.resources import DevOpsProject, Environment, EnvironmentPhase, EnvironmentStatus
+from reconciler.engine.engine import Engine
+from reconciler.engine.invalid import readable
+from reconciler.engine.patience import Patience
+from reconciler.engine.store import Store
+from reconciler.environments.removal import Removal, RemovalWork, Systems
+from reconciler.environments.slot import held_by_itself, is_held_by_itself, on_its_way
+
+_LOOK_AGAIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clearing:
+    """Removes what stands in the inventory of an environment."""
+
+    store: Store
+    engine: Engine
+    clock: Clock
+    patience: Patience
+    systems: Systems
+    owner: str
+
+    async def clear(self, environment: Environment, phase: EnvironmentPhase) -> datetime | None:
+        """Take the slot and remove the inventory; None when nothing is left."""
+        now = self.clock.now()
+        holder = environment.status.holder
+        if holder is not None and not is_held_by_itself(environment):
+            text = f"waits for {holder.record} to end"
+            await self.store.write_status(environment.body, on_its_way(environment, phase, text, now).dump())
+            return now + _LOOK_AGAIN
+        if holder is None:
+            status = held_by_itself(environment, phase, now)
+            environment.body = await self.store.write_status(environment.body, status.dump())
+            environment.status = EnvironmentStatus.model_validate(environment.body["status"])
+        project = project_of(environment, self.store)
+        removal = await Removal.prepare(environment, project, self.store, self.systems, self.owner)
+        work = RemovalWork(environment, removal, store=self.store, clock=self.clock, patience=self.patience)
+        await self.engine.carry_out(work)
+        return None if work.is_complete() else work.next_look() or now + _LOOK_AGAIN
+
+
+def project_of(environment: Environment, store: Store) -> DevOpsProject | None:
+    """Return the project that an environment belongs to, if it is there and can be read."""
+    key = Key(DevOpsProject.kind, environment.namespace, environment.spec.project_ref)
+    return readable(DevOpsProject, store.read(key))
