@@ -11,4 +11,5 @@ pytest_plugins = [
     "support.event_loops",
     "support.envtest",
     "support.promised",
+    "support.reports",
 ]

@@ -307,7 +307,7 @@ def foreign_part(zone: Iterable[RecordSet], before: Iterable[RecordSet]) -> list
     return [each for each in zone if (each.type, each.name) in known]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(strangers(), DESIRED, DESIRED, POLICIES)
 def test_what_is_not_ours_is_byte_identical_after_any_plans(
     zone: list[RecordSet], first: list[Desired], second: list[Desired], policy: Policy
@@ -320,7 +320,7 @@ def test_what_is_not_ours_is_byte_identical_after_any_plans(
         assert now == zone
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(strangers(), DESIRED, DESIRED, POLICIES)
 def test_carried_out_twice_changes_nothing(
     zone: list[RecordSet], first: list[Desired], second: list[Desired], policy: Policy
@@ -334,7 +334,7 @@ def test_carried_out_twice_changes_nothing(
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(strangers(), DESIRED, DESIRED, st.data())
 def test_a_crash_after_any_prefix_ends_in_the_same_zone(
     zone: list[RecordSet], first: list[Desired], second: list[Desired], data: st.DataObject
@@ -347,7 +347,7 @@ def test_a_crash_after_any_prefix_ends_in_the_same_zone(
     assert _without_was(now) == _without_was(whole)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(strangers(), DESIRED, DESIRED, st.data())
 def test_a_crash_and_then_another_wish_leave_nothing_behind(
     zone: list[RecordSet], first: list[Desired], second: list[Desired], data: st.DataObject
@@ -359,7 +359,7 @@ def test_a_crash_and_then_another_wish_leave_nothing_behind(
     assert carry_out(plan([], now, marker=US).changes, now) == zone
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(strangers(), DESIRED)
 def test_one_bad_record_blocks_no_other(zone: list[RecordSet], desired: list[Desired]) -> None:
     alone = [each for each in desired if each.name == "api"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.domain.errors import Conflict, NotFound
@@ -224,17 +224,13 @@ json_values = st.recursive(
     max_leaves=6,
 )
 json_objects = st.dictionaries(st.sampled_from("abcd"), json_values, max_size=4)
-# The machine may be busy: how long a value takes to make says nothing.
-unhurried = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
-@unhurried
 @given(json_objects, json_objects)
 def test_the_patch_makes_the_wanted_of_the_known(before: Body, after: Body) -> None:
     assert merged(before, merge_patch(before, after)) == after
 
 
-@unhurried
 @given(json_objects)
 def test_no_difference_is_an_empty_patch(value: Body) -> None:
     assert merge_patch(value, value) == {}

@@ -298,4 +298,4 @@ class ByRate(AgainstInterlock):
 
 TestInARow = InARow.TestCase
 TestByRate = ByRate.TestCase
-TestInARow.settings = TestByRate.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestInARow.settings = TestByRate.settings = settings(max_examples=100, stateful_step_count=40)
