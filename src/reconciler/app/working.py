@@ -17,6 +17,7 @@ from reconciler.deployments.stages.queue import Queue
 from reconciler.deployments.stages.sync import SyncStage
 from reconciler.deployments.stages.verify import VerifyStage
 from reconciler.deployments.work import Stages
+from reconciler.domain.drift import DriftRules
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from reconciler.engine.acting import Actor
@@ -87,6 +88,8 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         systems=connections,
         logins=connections,
         owner=owner,
+        rules=DriftRules(repairs=settings.drift.repairs, window=settings.drift.window),
+        interval=settings.drift.interval,
     )
     by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, controller.look)
     by_kind |= {"DeploymentRecord": deployments.look, "Environment": environments.look, "DevOpsProject": projects.look}

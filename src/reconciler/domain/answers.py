@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reconciler.domain.changes import Change
+
 Facts = Mapping[str, str]
 """What came back from the world and is worth keeping: `externalId`, `url`, `digest`, `image`, `address`, ..."""
 
@@ -56,6 +58,7 @@ class Nudge:
         settle: seconds until a search surely finds what was asked for (quiet period, read lag).
         before: what was there, for the audit.
         is_repeatable: doing it twice under the same identity is the same as doing it once (a PUT, a guarded write).
+        change: what it does to which object, where that is known before: printed as a plan, told as drift.
     """
 
     identity: str
@@ -65,6 +68,7 @@ class Nudge:
     settle: float = 0.0
     before: str = ""
     is_repeatable: bool = False
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Protocol
 
 from reconciler.domain.answers import Answer, Done, Waiting
+from reconciler.domain.changes import Action, Change, fingerprint
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.outside.images import ImageRepository
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, DNSZone, GitCredential, InventoryItem
 from reconciler.domain.resources.settings import RegistryProvider
 from reconciler.domain.wanted import repository_of
-from reconciler.projects.setup import SetupLook, change, step_name
+from reconciler.projects.setup import SetupLook, bring, step_name
 
 
 class ImageRepositories(Protocol):
@@ -73,25 +74,23 @@ class RegistrySetup:
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
-        repositories: dict[str, str] = {}
+        steps = [SetupLook("access", self._access, wanted=fingerprint(self.settings.spec))]
         for project in self.projects:
-            repositories |= repository_steps(project, self.settings)
-        return [
-            SetupLook("access", self._access),
-            *(
-                SetupLook(step, partial(self._repository, name), self._item(name))
-                for step, name in repositories.items()
-            ),
-        ][:_MOST_STEPS]
+            policy = project.spec.drift_policy
+            for step, name in repository_steps(project, self.settings).items():
+                wanted = fingerprint(name)
+                look = partial(self._repository, name, wanted)
+                steps.append(SetupLook(step, look, self._item(name), wanted=wanted, policy=policy))
+        return steps[:_MOST_STEPS]
 
     async def _access(self) -> Answer:
         return Done({"message": await self.registry.check_access()})
 
-    async def _repository(self, name: str) -> Answer:
+    async def _repository(self, name: str, wanted: str) -> Answer:
         if await self.registry.find_repository(name) is not None:
             return Done()
         act = partial(self.registry.create_repository, name, self.note)
-        return change(self.settings, name, act, f"make repository {name}", "registry")
+        return bring(self.settings, name, act, Change("registry", "Repository", name, Action.CREATE), wanted)
 
     def _item(self, name: str) -> InventoryItem:
         return InventoryItem(
@@ -108,7 +107,7 @@ class ZoneSetup:
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
-        return [SetupLook("access", self._access)]
+        return [SetupLook("access", self._access, wanted=fingerprint(self.settings.spec))]
 
     async def _access(self) -> Answer:
         domain = self.settings.spec.domain
@@ -130,7 +129,7 @@ class GitSetup:
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
-        return [SetupLook("secret", self._secret)]
+        return [SetupLook("secret", self._secret, wanted=fingerprint(self.settings.spec))]
 
     async def _secret(self) -> Answer:
         await self.logins.login(self.settings, self.settings.name)

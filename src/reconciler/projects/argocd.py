@@ -6,13 +6,14 @@ from functools import partial
 from typing import Protocol
 
 from reconciler.domain.answers import Answer, Done
+from reconciler.domain.changes import Action, Change, FieldChange, difference, fingerprint
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, DevOpsProject, Environment, InventoryItem
 from reconciler.domain.wanted import argo_project
 from reconciler.projects.jenkins import name_taken
-from reconciler.projects.setup import SetupLook, change
+from reconciler.projects.setup import SetupLook, bring, change
 
 _SYSTEM = "argocd"
 
@@ -72,9 +73,11 @@ class ArgoSetup:
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
         name = argo_project(self.project.name, self.settings)
+        wanted, known = fingerprint(self.shape(), self.marker), fingerprint(self.repo_url, name)
+        repository = self._item("Repository", self.repo_url)
         return [
-            SetupLook("project", self._project, self._item("AppProject", name)),
-            SetupLook("repository", self._repository, self._item("Repository", self.repo_url)),
+            SetupLook("project", partial(self._project, wanted), self._item("AppProject", name), wanted=wanted),
+            SetupLook("repository", partial(self._repository, known), repository, wanted=known),
         ]
 
     def shape(self) -> ProjectShape:
@@ -87,28 +90,31 @@ class ArgoSetup:
             destinations=tuple(sorted(destinations)),
         )
 
-    async def _project(self) -> Answer:
+    async def _project(self, wanted: str) -> Answer:
         shape = self.shape()
         found = await self.tool.find_project(shape.name)
         if found is None:
-            what = f"make AppProject {shape.name}"
-            return change(
-                self.settings, "project", partial(self.tool.create_project, shape, self.marker), what, _SYSTEM
-            )
+            act = partial(self.tool.create_project, shape, self.marker)
+            return bring(self.settings, "project", act, self._change("AppProject", shape.name, Action.CREATE), wanted)
         if not self.marker.is_same_owner(found.marker):
             return name_taken(f"AppProject {shape.name}", found.marker)
         if found.shape == shape and found.marker == self.marker:
             return Done()
-        what = f"make AppProject {shape.name} allow what is wanted"
+        fields = (*difference(shape, found.shape), *difference(self.marker, found.marker, "marker"))
         act = partial(self.tool.update_project, shape, self.marker)
-        return change(self.settings, "project", act, what, _SYSTEM, str(found.shape))
+        changed = self._change("AppProject", shape.name, Action.UPDATE, fields)
+        return bring(self.settings, "project", act, changed, wanted)
 
-    async def _repository(self) -> Answer:
+    async def _repository(self, wanted: str) -> Answer:
         project = argo_project(self.project.name, self.settings)
         if await self.tool.find_repository(self.repo_url, project) is not None:
             return Done()
         act = partial(self.tool.apply_repository, self.repo_url, self.login, project)
-        return change(self.settings, "repository", act, f"make repository {self.repo_url} known", _SYSTEM)
+        made = self._change("Repository", self.repo_url, Action.CREATE)
+        return bring(self.settings, "repository", act, made, wanted)
+
+    def _change(self, kind: str, name: str, action: Action, fields: tuple[FieldChange, ...] = ()) -> Change:
+        return Change(_SYSTEM, kind, name, action, fields)
 
     def _item(self, kind: str, name: str) -> InventoryItem:
         endpoint = self.settings.spec.endpoint or ""

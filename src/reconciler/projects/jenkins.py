@@ -6,11 +6,12 @@ from functools import partial
 from typing import Protocol
 
 from reconciler.domain.answers import Answer, Done, Waiting
+from reconciler.domain.changes import Action, Change, difference, fingerprint
 from reconciler.domain.outside.builds import Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
 from reconciler.domain.wanted import job_parameters, job_path
-from reconciler.projects.setup import SetupLook, change, step_name
+from reconciler.projects.setup import SetupLook, bring, change, step_name
 
 _SYSTEM = "jenkins"
 
@@ -71,52 +72,60 @@ class JenkinsSetup:
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
-        path = job_path(self.project.name, self.settings)
-        credential = [SetupLook("credential", self._credential, self._item("Credential", self._credential_name()))]
+        path, login = job_path(self.project.name, self.settings), self.login
         return [
             *(
-                SetupLook(step_name(f"folder {part}"), partial(self._folder, part), self._item("Folder", part))
+                SetupLook(
+                    step_name(f"folder {part}"),
+                    partial(self._folder, part),
+                    self._item("Folder", part),
+                    wanted=fingerprint(part),
+                )
                 for part in _parts(path.folder)
             ),
-            *(credential if self.login else []),
-            SetupLook("job", self._job, self._item("Job", f"{path.folder}/{path.name}")),
+            *([self._credential_look(login)] if login else []),
+            SetupLook("job", self._job, self._item("Job", _name(path)), wanted=self._wanted_job()),
         ]
+
+    def _credential_look(self, login: GitLogin) -> SetupLook:
+        name = f"{self.settings.spec.folder}/{login.id}"
+        wanted = fingerprint(name, self.marker)
+        look = partial(self._credential, login, name, wanted)
+        return SetupLook("credential", look, self._item("Credential", name), wanted=wanted)
 
     async def _folder(self, path: str) -> Answer:
         if await self.jobs.find_folder(path) is not None:
             return Done()
-        return change(
-            self.settings,
-            f"folder/{path}",
-            partial(self.jobs.create_folder, path, self.marker),
-            f"make folder {path}",
-            _SYSTEM,
+        act = partial(self.jobs.create_folder, path, self.marker)
+        return bring(
+            self.settings, f"folder/{path}", act, Change(_SYSTEM, "Folder", path, Action.CREATE), fingerprint(path)
         )
 
-    async def _credential(self) -> Answer:
-        login, folder = self.login, self.settings.spec.folder
-        assert login is not None  # noqa: S101 - the step is there only with a login
+    async def _credential(self, login: GitLogin, name: str, wanted: str) -> Answer:
+        folder = self.settings.spec.folder
         if await self.jobs.find_credential(folder, login.id) is not None:
             return Done()
-        what = f"hand git credential {login.id} to folder {folder}"
-        return change(
-            self.settings, "credential", partial(self.jobs.apply_credential, folder, login, self.marker), what, _SYSTEM
-        )
+        act = partial(self.jobs.apply_credential, folder, login, self.marker)
+        return bring(self.settings, "credential", act, Change(_SYSTEM, "Credential", name, Action.CREATE), wanted)
 
     async def _job(self) -> Answer:
         path, shape = job_path(self.project.name, self.settings), self.shape()
         job = await self.jobs.find_job(path)
         if job is None:
-            what = f"make job {path.folder}/{path.name}"
-            return change(self.settings, "job", partial(self.jobs.create_job, path, shape, self.marker), what, _SYSTEM)
+            act = partial(self.jobs.create_job, path, shape, self.marker)
+            made = Change(_SYSTEM, "Job", _name(path), Action.CREATE)
+            return bring(self.settings, "job", act, made, self._wanted_job())
         if not self.marker.is_same_owner(job.marker):
-            return name_taken(f"job {path.folder}/{path.name}", job.marker)
+            return name_taken(f"job {_name(path)}", job.marker)
         if job.shape == shape and job.marker == self.marker:
             return Done({"url": job.url})
-        what = f"make job {path.folder}/{path.name} what is wanted"
-        return change(
-            self.settings, "job", partial(self.jobs.update_job, path, shape, self.marker), what, _SYSTEM, str(job.shape)
-        )
+        fields = (*difference(shape, job.shape), *difference(self.marker, job.marker, "marker"))
+        act = partial(self.jobs.update_job, path, shape, self.marker)
+        changed = Change(_SYSTEM, "Job", _name(path), Action.UPDATE, fields)
+        return bring(self.settings, "job", act, changed, self._wanted_job())
+
+    def _wanted_job(self) -> str:
+        return fingerprint(job_path(self.project.name, self.settings), self.shape(), self.marker)
 
     def shape(self) -> JobShape:
         """Return the job as it is wanted."""
@@ -129,9 +138,6 @@ class JenkinsSetup:
             credentials_id=self.login.id if self.login and not pipeline.inline else "",
             parameters=job_parameters(self.settings),
         )
-
-    def _credential_name(self) -> str:
-        return f"{self.settings.spec.folder}/{self.login.id if self.login else ''}"
 
     def _item(self, kind: str, name: str) -> InventoryItem:
         return InventoryItem(
@@ -171,6 +177,10 @@ class JenkinsRemoval:
             return Done()
         what = f"remove job {item.name}"
         return change(self.settings, item.name, partial(self.jobs.delete_item, item.name), what, _SYSTEM)
+
+
+def _name(path: JobPath) -> str:
+    return f"{path.folder}/{path.name}"
 
 
 def _parts(folder: str) -> list[str]:

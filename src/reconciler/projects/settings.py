@@ -1,7 +1,7 @@
 """Settings: what one look at a settings resource does, whatever its kind."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from reconciler.domain.answers import Answer, Waiting
 from reconciler.domain.clock import Clock
+from reconciler.domain.drift import DriftRules
 from reconciler.domain.errors import Missing, ReconcilerError
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
@@ -42,8 +43,10 @@ from reconciler.projects.access import (
 )
 from reconciler.projects.argocd import ArgoProjects, ArgoRemoval, ArgoSetup
 from reconciler.projects.jenkins import JenkinsRemoval, JenkinsSetup, Jobs
+from reconciler.projects.polls import Polls, next_poll
 from reconciler.projects.setup import SetupLook, SetupWork
 
+RECONCILE_AT = "freeleaps.com/reconcile-at"
 _POLL = timedelta(seconds=300)
 
 
@@ -82,6 +85,9 @@ class Settings:
     systems: Systems
     logins: GitLogins
     owner: str
+    rules: DriftRules = field(default_factory=DriftRules)
+    interval: timedelta = timedelta(seconds=300)
+    polls: Polls = field(default_factory=Polls)
 
     async def look(self, key: Key) -> datetime | None:
         """Bring in order what the settings own outside; return when to look again."""
@@ -98,14 +104,37 @@ class Settings:
         if resource.is_paused:
             return None
         resource.body = await self.store.ensure_finalizer(body)
-        return await self._carry_out(resource, await self._looks(resource, self._set_up))
+        return await self._compare(resource)
+
+    async def _compare(self, resource: Resource) -> datetime | None:
+        """Compare what the settings own with what is wanted, if it is time or something else is wanted than before."""
+        work = self._work(resource, await self._looks(resource, self._set_up))
+        key, every = key_of(resource.body), self._interval_of(resource)
+        token, now = resource.metadata.annotations.get(RECONCILE_AT), self.clock.now()
+        if token is not None:
+            work.handled = {RECONCILE_AT: token}
+        is_asked_for = token not in (None, work.status.handled.get(RECONCILE_AT))
+        work.poll = self.polls.is_due(key, every, now, work.status.checked_at) or is_asked_for
+        await self.engine.carry_out(work)
+        if not work.is_done:
+            return work.status.next_look_at
+        if work.poll:
+            self.polls.took(key, now)
+        return next_poll(key, every, now)
+
+    def _work(self, resource: Resource, looks: Sequence[SetupLook]) -> SetupWork:
+        status = SettingsStatus.model_validate(resource.body.get("status") or {})
+        return SetupWork(
+            resource, status, looks, store=self.store, clock=self.clock, patience=self.patience, rules=self.rules
+        )
 
     async def _carry_out(self, resource: Resource, looks: Sequence[SetupLook]) -> datetime | None:
-        status = SettingsStatus.model_validate(resource.body.get("status") or {})
-        work = SetupWork(resource, status, looks, store=self.store, clock=self.clock, patience=self.patience)
-        work.poll = _poll_of(resource)
+        work = self._work(resource, looks)
         await self.engine.carry_out(work)
         return work.status.next_look_at
+
+    def _interval_of(self, resource: Resource) -> timedelta:
+        return resource.spec.poll_interval if isinstance(resource, JenkinsSettings) else self.interval
 
     async def _looks(
         self, resource: Resource, of: Callable[[Resource], Awaitable[Sequence[SetupLook]]]
@@ -147,6 +176,7 @@ class Settings:
 
     async def _remove(self, resource: Resource) -> datetime | None:
         """Remove what is ours outside, once nobody uses the settings any more; then let the resource go."""
+        self.polls.forget(key_of(resource.body))
         if FINALIZER not in resource.metadata.finalizers:
             return None
         if users := self._still_used_by(resource):
@@ -253,12 +283,9 @@ def _holds(zone: DNSZone, environment: Body) -> bool:
     return f".{environment['spec'].get('domain', '')}".endswith(f".{zone.spec.domain}")
 
 
-def _poll_of(resource: Resource) -> timedelta:
-    return resource.spec.poll_interval if isinstance(resource, JenkinsSettings) else _POLL
-
-
 def _for(project: DevOpsProject, looks: Sequence[SetupLook]) -> Sequence[SetupLook]:
-    return [replace(look, generation=project.metadata.generation) for look in looks]
+    generation, policy = project.metadata.generation, project.spec.drift_policy
+    return [replace(look, generation=generation, policy=policy) for look in looks]
 
 
 def _waits_for_project(name: str) -> SetupLook:

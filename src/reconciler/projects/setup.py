@@ -1,6 +1,7 @@
-"""A set-up: named steps in order, each looked at anew at every poll, so that what somebody changed is found again.
+"""A set-up: named steps in order, each compared anew at every poll, so that what somebody changed is found again.
 
-Used by every settings kind; the kinds bring the steps, this brings order, claims, inventory, conditions and the status.
+Used by every settings kind; the kinds bring the steps, this brings order, claims, drift, inventory, conditions and the
+status.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,16 +10,28 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.domain.answers import Answer, Done, Nudge, Waiting
+from reconciler.domain.changes import Change
 from reconciler.domain.clock import Clock
-from reconciler.domain.conditions import kstatus, reachability
+from reconciler.domain.conditions import kstatus, reachability, with_condition
+from reconciler.domain.drift import DriftRules, as_fought, as_repair, as_reported, as_wanted, drift_of, standing
 from reconciler.domain.keys import Key
 from reconciler.domain.names import shortened
-from reconciler.domain.resources import InventoryItem, Resource, Settled, SetupStep, StepState
+from reconciler.domain.resources import (
+    Condition,
+    DriftPolicy,
+    DriftState,
+    InventoryItem,
+    Resource,
+    Settled,
+    SetupStep,
+    StepState,
+)
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.resources.step import LONGEST_STEP_NAME
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
+from reconciler.projects.polls import TOLD_AGAIN
 
 _SHOWS_BY = timedelta(seconds=60)
 """After this long a change has shown, or it had no effect."""
@@ -34,16 +47,30 @@ class SetupLook:
         look: answers how it stands; asked only when all steps before it are done in this pass.
         item: what it makes outside; written as intended with the claim and as made when the step is done.
         generation: of the project that it is for; kept with the step when it is done.
+        wanted: a fingerprint of what is wanted; a step that was done for the same one and is not any more has drifted.
+        policy: what is done about drift.
     """
 
     name: str
     look: Callable[[], Awaitable[Answer]]
     item: InventoryItem | None = None
     generation: int = 0
+    wanted: str = ""
+    policy: DriftPolicy = DriftPolicy.REPAIR
+
+    def is_done_in(self, step: SetupStep) -> bool:
+        """Tell whether the step was done for what is wanted now."""
+        return step.state is StepState.DONE and bool(self.wanted) and step.wanted == self.wanted
 
 
 class SetupWork:
-    """One pass over the steps of a settings resource. Implements `engine.engine.Work`."""
+    """One pass over the steps of a settings resource. Implements `engine.engine.Work`.
+
+    Attributes:
+        poll: whether the world is to be asked even if everything was done for what is wanted now.
+        handled: tokens of annotations that this pass handles, by annotation.
+        detail: what is worth telling of the system.
+    """
 
     def __init__(
         self,
@@ -54,6 +81,8 @@ class SetupWork:
         store: Store,
         clock: Clock,
         patience: Patience,
+        rules: DriftRules | None = None,
+        poll: bool = True,
     ) -> None:
         self._resource = resource
         self._status = status
@@ -61,8 +90,12 @@ class SetupWork:
         self._store = store
         self._clock = clock
         self._patience = patience
+        self._rules = rules or DriftRules()
         self._passed: set[str] = set()
-        self.poll: timedelta = timedelta(seconds=300)
+        self._made: set[str] = set()
+        self._drift = list(status.drift)
+        self.poll = poll
+        self.handled: Mapping[str, str] = {}
         self.detail = ""
 
     @property
@@ -75,28 +108,73 @@ class SetupWork:
         """The status as stored."""
         return self._status
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every step is done."""
+        return self._passed.issuperset(self._looks)
+
     def steps(self) -> dict[str, SetupStep]:
         """Return the steps as stored; a new one is pending."""
         stored = {step.name: step for step in self._status.steps}
         return {name: stored.get(name) or SetupStep(name=name) for name in self._looks}
 
     async def look(self, steps: Mapping[str, SetupStep]) -> Mapping[str, Answer]:
-        """Ask the steps in order, and stop at the first that is not done."""
+        """Ask the steps in order, and stop at the first that is not done; ask none when all are and none is due."""
         answers = dict[str, Answer]()
-        for name, step in self._looks.items():
+        is_asked = self.poll or not all(one.is_done_in(steps[name]) for name, one in self._looks.items())
+        for name, look in self._looks.items():
             if name in self._passed:
                 continue
-            now = self._clock.now()
-            asked = await answers_of({name: _asked(step)}, steps, now, self._patience, self.subject)
-            asked = {name: _once(answer, steps[name], now) for name, answer in asked.items()}
-            answers |= asked
-            if not isinstance(asked[name], Done):
-                break
+            is_ignored = look.policy is DriftPolicy.IGNORE and look.is_done_in(steps[name])
+            if is_asked and not is_ignored:
+                answers[name] = await self._ask(look, steps[name])
+                if not isinstance(answers[name], Done):
+                    break
+            elif is_ignored:
+                self._drift = as_wanted(self._drift, name, self._clock.now(), was_ours=False)
             self._passed.add(name)
         return answers
 
+    async def _ask(self, look: SetupLook, step: SetupStep) -> Answer:
+        now = self._clock.now()
+        asked = await answers_of({look.name: _asked(look)}, {look.name: step}, now, self._patience, self.subject)
+        answer = _once(asked[look.name], step, now)
+        match answer:
+            case Done():
+                was_ours = step.claim is not None and step.claim.settled is not Settled.NOT_SENT
+                self._drift = as_wanted(self._drift, look.name, now, was_ours=was_ours)
+                return answer
+            case Nudge(change=Change() as change):
+                return self._judged(look, step, answer, change)
+            case _:
+                return answer
+
+    def _judged(self, look: SetupLook, step: SetupStep, nudge: Nudge, change: Change) -> Answer:
+        """Say what becomes of a change: it is done, unless it is drift that is only reported, or fought over."""
+        now, was_done = self._clock.now(), bool(look.wanted) and step.wanted == look.wanted
+        if was_done and look.policy is DriftPolicy.REPORT:
+            self._drift = as_reported(self._drift, look.name, change, now)
+            return Done(message=f"differs: {change.text()}")
+        if not was_done and not _is_second(nudge, step):
+            self._made.add(look.name)
+            return nudge
+        before = drift_of(self._drift, look.name)
+        if before is not None and _was_not_sent(step) and before.state is DriftState.FOUND:
+            return nudge
+        if before is not None and self._rules.goes_on(before, now) and now < self._rules.pause_until(before):
+            self._drift = as_fought(self._drift, before, change)
+            return self._fought(change, before.times, self._rules.pause_until(before))
+        self._drift = as_repair(self._drift, look.name, change, now, self._rules)
+        return nudge
+
+    def _fought(self, change: Change, times: int, until: datetime) -> Waiting:
+        fields = ", ".join(change.paths) or "its presence"
+        what = f"{fields} of {change.kind} {change.name} to stay as wanted: put right {times} times, each time undone"
+        remedy = "stop what changes it, or set the project's driftPolicy to Report or Ignore"
+        return Waiting(what, until, reason="DriftFought", remedy=remedy, system=change.system)
+
     async def store(self, steps: Mapping[str, SetupStep]) -> None:
-        """Write steps, inventory and conditions."""
+        """Write steps, inventory, drift and conditions, if anything of it is news."""
         self._status = self._rendered([self._as_of(step) for step in steps.values()])
         self._resource.body = await self._store.write_status(self._resource.body, self._status.dump())
 
@@ -108,37 +186,50 @@ class SetupWork:
         return self.steps()
 
     def _as_of(self, step: SetupStep) -> SetupStep:
-        """Return the step with the generation for which it is done."""
-        is_done = step.state is StepState.DONE and step.name in self._passed
-        return step.model_copy(update={"generation": self._looks[step.name].generation}) if is_done else step
+        """Return the step with what it is done for."""
+        look = self._looks[step.name]
+        if step.state is StepState.DONE and step.name in self._passed:
+            return step.model_copy(update={"generation": look.generation, "wanted": look.wanted})
+        return step.model_copy(update={"wanted": ""}) if step.name in self._made else step
 
     def _rendered(self, steps: list[SetupStep]) -> SettingsStatus:
         now, generation = self._clock.now(), self._resource.metadata.generation
         first = next((step for step in steps if step.state is not StepState.DONE), None)
-        next_look = self._next_look(steps, now)
+        status = self._status
         changes: dict[str, Any] = {
             "observed_generation": generation,
             "steps": steps,
             "inventory": self._inventory(steps),
-            "conditions": reachability(_conditions(self._status, first, generation, now), steps, generation, now),
-            "checked_at": now if next_look == now + self.poll else self._status.checked_at or now,
-            "next_look_at": next_look,
+            "drift": self._drift,
+            "conditions": self._conditions(steps, first, generation, now),
+            # The steps behind the first that is not done were not asked: what they said of the future is over.
+            "next_look_at": first.next_look_at if first else None,
             "waiting_for": first.waiting_for if first else "",
-            "detail": self.detail[:512] or self._status.detail,
+            "detail": self.detail[:512] or status.detail,
+            "handled": {**status.handled, **self.handled} if self.is_done else status.handled,
         }
-        return self._status.model_copy(update=changes)
+        after = status.model_copy(update=changes)
+        was_told = status.checked_at is not None and now - status.checked_at < TOLD_AGAIN
+        if not self.is_done or not self.poll or (was_told and after == status):
+            return after
+        return after.model_copy(update={"checked_at": now})
 
-    def _next_look(self, steps: list[SetupStep], now: datetime) -> datetime | None:
-        """Return when to look again; a look between two polls moves nothing, so an unchanged world is not written.
+    def _conditions(
+        self, steps: list[SetupStep], first: SetupStep | None, generation: int, now: datetime
+    ) -> list[Condition]:
+        conditions = _readiness(self._status, first, self._standing(), generation, now)
+        conditions = reachability(conditions, steps, generation, now)
+        if text := self._standing():
+            return with_condition(conditions, "Drifted", "True", "Drifted", text, generation, now)
+        if any(one.type == "Drifted" and one.status == "True" for one in conditions):
+            return with_condition(conditions, "Drifted", "False", "AsWanted", "", generation, now)
+        return conditions
 
-        The steps behind the first that is not done were not asked in this pass: what they said of the future is over.
-        """
-        first = next((step for step in steps if step.state is not StepState.DONE), None)
-        if first is not None:
-            return first.next_look_at
-        due, checked = self._status.next_look_at, self._status.checked_at
-        is_planned = due is not None and checked is not None and now < due == checked + self.poll
-        return due if is_planned else now + self.poll
+    def _standing(self) -> str:
+        """Say what is not as wanted and stays so for now; empty when nothing is."""
+        left = standing(self._drift)
+        more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+        return f"{left[0].change}{more}" if left else ""
 
     def _inventory(self, steps: list[SetupStep]) -> list[InventoryItem]:
         items = {(item.kind, item.name): item for item in self._status.inventory}
@@ -149,6 +240,16 @@ class SetupWork:
             state = "Made" if step.state is StepState.DONE else items.get((item.kind, item.name), item).state
             items[item.kind, item.name] = item.model_copy(update={"state": state})
         return list(items.values())
+
+
+def _is_second(nudge: Nudge, step: SetupStep) -> bool:
+    """Tell whether the very same was done before and has had its time to show."""
+    claim = step.claim
+    return claim is not None and claim.key == nudge.identity and claim.settled is Settled.DONE
+
+
+def _was_not_sent(step: SetupStep) -> bool:
+    return step.claim is not None and step.claim.settled is Settled.NOT_SENT
 
 
 def _once(answer: Answer, step: SetupStep, now: datetime) -> Answer:
@@ -166,9 +267,12 @@ async def _asked(step: SetupLook) -> Answer:
     return await step.look()
 
 
-def _conditions(status: SettingsStatus, first: SetupStep | None, generation: int, now: datetime) -> list[Any]:
+def _readiness(
+    status: SettingsStatus, first: SetupStep | None, drifted: str, generation: int, now: datetime
+) -> list[Condition]:
     if first is None:
-        return kstatus(status.conditions, "Ready", "Ready", "", generation, now)
+        reason = "Drifted" if drifted else "Ready"
+        return kstatus(status.conditions, "Ready", reason, drifted, generation, now)
     text = first.waiting_for or first.message
     if first.remedy:
         return kstatus(status.conditions, "Stalled", first.reason, f"{text}; {first.remedy}", generation, now)
@@ -177,18 +281,42 @@ def _conditions(status: SettingsStatus, first: SetupStep | None, generation: int
     return kstatus(status.conditions, "Reconciling", first.reason or "Reconciling", text, generation, now)
 
 
+def bring(resource: Resource, step: str, act: Callable[[], Awaitable[None]], change: Change, wanted: str) -> Nudge:
+    """Return a change of a set-up, named by what is wanted: doing it twice is doing it once.
+
+    Args:
+        resource: whose set-up it is.
+        step: what it is about, unique in the set-up.
+        act: does it.
+        change: what it does.
+        wanted: the fingerprint of what is wanted.
+    """
+    identity = f"{resource.kind}/{resource.namespace}/{resource.name}/{step}/{wanted}"
+    return _nudge(identity, act, change.what(), change.system, change.before(), change)
+
+
 def change(
     resource: Resource, step: str, act: Callable[[], Awaitable[None]], what: str, system: str, before: str = ""
 ) -> Nudge:
-    """Return a change of a set-up: it is named, so doing it twice is doing it once."""
+    """Return a change of a removal: it is named, so doing it twice is doing it once."""
+    identity = f"{resource.kind}/{resource.namespace}/{resource.name}/{step}/{resource.metadata.generation}"
+    return _nudge(identity, act, what, system, before)
 
+
+def _nudge(
+    identity: str,
+    act: Callable[[], Awaitable[None]],
+    what: str,
+    system: str,
+    before: str,
+    changed: Change | None = None,
+) -> Nudge:
     async def acted() -> dict[str, str]:
         await act()
         return {}
 
-    identity = f"{resource.kind}/{resource.namespace}/{resource.name}/{step}/{resource.metadata.generation}"
     key = shortened(identity, _LONGEST_IDENTITY)
-    return Nudge(key, acted, what, system=system, before=before[:256], is_repeatable=True)
+    return Nudge(key, acted, what, system=system, before=before[:256], is_repeatable=True, change=changed)
 
 
 def step_name(what: str) -> str:

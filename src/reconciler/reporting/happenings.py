@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.domain.keys import Body
-from reconciler.domain.resources import Phase, StepState
+from reconciler.domain.resources import DriftState, Phase, StepState
 
 _UNHAPPY = frozenset({Phase.FAILED, Phase.ROLLED_BACK})
 Part = Mapping[str, Any]
@@ -28,7 +28,7 @@ def happenings(before: Body | None, after: Body) -> list[Happening]:
     if before is None:
         return []
     old, new = before.get("status") or {}, after.get("status") or {}
-    return [*_of_phase(old, new), *_of_steps(old, new), *_of_readiness(old, new)]
+    return [*_of_phase(old, new), *_of_steps(old, new), *_of_drift(old, new), *_of_readiness(old, new)]
 
 
 def _of_phase(old: Part, new: Part) -> Iterator[Happening]:
@@ -55,6 +55,22 @@ def _of_steps(old: Part, new: Part) -> Iterator[Happening]:
     for name, components in done.items():
         of = ", ".join(component for component in components if component)
         yield Happening(f"{_camel(name)}Done", f"{name} of {of} is done" if of else f"{name} is done")
+
+
+def _of_drift(old: Part, new: Part) -> Iterator[Happening]:
+    """Tell of what somebody changed outside: put right, or left as it is; of a fight its step tells."""
+    before, now = ({one["step"]: one for one in status.get("drift") or ()} for status in (old, new))
+    for step, one in now.items():
+        state, former = one["state"], before.get(step, {})
+        if state == DriftState.REPAIRED and former.get("state") == DriftState.FOUND:
+            yield Happening("DriftRepaired", one["change"], is_warning=True)
+        elif state == DriftState.REPAIRED and former.get("state") == DriftState.FOUGHT:
+            yield Happening("DriftEnded", f"is as wanted again: {one['change']}")
+        elif state == DriftState.REPORTED and one["change"] != former.get("change"):
+            yield Happening("Drifted", f"{one['change']}; nothing is changed: driftPolicy is Report", is_warning=True)
+    for step, former in before.items():
+        if step not in now and former["state"] == DriftState.REPORTED:
+            yield Happening("DriftEnded", f"is as wanted again: {former['change']}")
 
 
 def _of_readiness(old: Part, new: Part) -> Iterator[Happening]:

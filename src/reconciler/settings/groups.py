@@ -355,6 +355,26 @@ class Agenda(Group):
     )
 
 
+class Drift(Group):
+    """How what settings own outside is kept as it is wanted."""
+
+    model_config = SettingsConfigDict(env_prefix="RECONCILER_DRIFT_")
+
+    interval: Annotated[Duration, Field(ge=_SECOND, le=24 * _HOUR)] = Field(
+        5 * _MINUTE,
+        description="How often it is compared; each resource at a moment of its own within it. "
+        "JenkinsSettings say it themselves (`spec.pollInterval`).",
+    )
+    repairs: Count = Field(
+        3, description="Repairs of the same thing in a row that are done at once: then it is a fight."
+    )
+    window: Span = Field(
+        _HOUR,
+        description="A repair that lasts longer was no part of a fight; in a fight the pauses before each repair grow "
+        "up to this.",
+    )
+
+
 class Web(Group):
     """Where `/livez`, `/readyz` and `/metrics` are served."""
 
@@ -399,6 +419,7 @@ __all__ = [
     "ArgoCD",
     "Deadlines",
     "Deployments",
+    "Drift",
     "Git",
     "GoDaddy",
     "Group",

@@ -44,6 +44,7 @@ class Settings(BaseModel):
     deadlines: groups.Deadlines = Field(default_factory=groups.Deadlines)
     deployments: groups.Deployments = Field(default_factory=groups.Deployments)
     agenda: groups.Agenda = Field(default_factory=groups.Agenda)
+    drift: groups.Drift = Field(default_factory=groups.Drift)
     web: groups.Web = Field(default_factory=groups.Web)
     log: groups.Log = Field(default_factory=groups.Log)
     shutdown: groups.Shutdown = Field(default_factory=groups.Shutdown)

@@ -66,19 +66,38 @@ async def test_a_kill_anywhere_makes_nothing_twice_that_is_there(point: int) -> 
     assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
 
 
-async def test_an_unchanged_world_is_written_once_per_poll_and_asked_once_per_look() -> None:
+async def test_an_unchanged_world_is_asked_once_per_poll_and_not_written() -> None:
     world = await set_up()
     writes, questions = len(world.store.writes), world.jenkins.questions
-    for _ in range(4):
+    polls = set()
+    for _ in range(24):
         world.clock.advance(50)
-        assert await world.settings.look(JENKINS) == EIGHT + timedelta(seconds=300)
+        polls.add(await world.settings.look(JENKINS))
     assert len(world.store.writes) == writes
-    assert world.jenkins.questions == questions + 4 * 2
-    world.clock.advance(100)
-    await world.settings.look(JENKINS)
-    await world.settings.look(JENKINS)
-    assert len(world.store.writes) == writes + 1
+    assert world.jenkins.questions == questions + 4 * 2, "four polls of 300 s, two objects"
+    assert len(polls) == 5
     assert world.jenkins.changes == ["folder freeleaps", "job freeleaps/shop"]
+
+
+async def test_that_it_was_checked_is_written_once_an_hour() -> None:
+    world = await set_up()
+    before = world.store.status(JENKINS)["checkedAt"]
+    writes = len(world.store.writes)
+    for _ in range(24):
+        world.clock.advance(300)
+        await world.settings.look(JENKINS)
+    assert len(world.store.writes) == writes + 2
+    assert world.store.status(JENKINS)["checkedAt"] > before
+
+
+async def test_who_asks_for_a_look_gets_one_and_is_told_that_it_was_done() -> None:
+    world = await set_up()
+    questions = world.jenkins.questions
+    world.store.annotate(JENKINS, reconcile_at="now")
+    await world.settings.look(JENKINS)
+    await world.settings.look(JENKINS)
+    assert world.jenkins.questions == questions + 2
+    assert world.store.status(JENKINS)["handled"] == {"freeleaps.com/reconcile-at": "now"}
 
 
 async def test_drift_is_repaired_at_the_next_poll() -> None:

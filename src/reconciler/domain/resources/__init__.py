@@ -20,6 +20,7 @@ from reconciler.domain.resources.devops_project import (
     DevOpsProjectStatus,
     DriftPolicy,
 )
+from reconciler.domain.resources.drift import Drift, DriftState
 from reconciler.domain.resources.environment import (
     Concurrency,
     Environment,
@@ -67,7 +68,9 @@ __all__ = [
     "DevOpsProject",
     "DevOpsProjectSpec",
     "DevOpsProjectStatus",
+    "Drift",
     "DriftPolicy",
+    "DriftState",
     "Environment",
     "EnvironmentPhase",
     "EnvironmentSpec",

@@ -27,6 +27,7 @@ from reconciler.domain.resources.common import (
     Word,
     keyed_by,
 )
+from reconciler.domain.resources.drift import MOST_DRIFT, Drift
 from reconciler.domain.resources.parameters import Parameters
 from reconciler.domain.resources.step import SetupStep
 
@@ -54,6 +55,7 @@ class SettingsStatus(Status):
     checked_at: Moment | None = None
     next_look_at: Moment | None = None
     waiting_for: Word = ""
+    drift: list[Drift] = Field(default=[], max_length=MOST_DRIFT, json_schema_extra=keyed_by("step"))
 
 
 class Pipeline(Model):

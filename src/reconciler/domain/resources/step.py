@@ -74,7 +74,14 @@ LONGEST_STEP_NAME = 64
 
 
 class SetupStep(Step):
-    """One named step of a set-up or a removal: `folder`, `job`, `application/api`, ..."""
+    """One named step of a set-up or a removal: `folder`, `job`, `application/api`, ...
+
+    Attributes:
+        generation: of the project for which it was done last.
+        wanted: a fingerprint of what it was when it was done last; what differs from the world under the same
+            fingerprint was changed by somebody else.
+    """
 
     name: Annotated[str, StringConstraints(max_length=LONGEST_STEP_NAME)]
     generation: int = 0
+    wanted: Annotated[str, StringConstraints(max_length=32)] = ""
