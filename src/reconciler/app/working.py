@@ -54,7 +54,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     patience = Patience(send=settings.deployments.claim_window, request=settings.jenkins.timeout)
     audit = AuditTrail(clock=clock, mask=parts.secrets.mask, asked_by=_asked_by(parts))
     actor = Actor(clock=clock, audit=audit, patience=patience, may_act=may_act)
-    engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience)
+    engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience, mask=parts.secrets.mask)
     stages = Stages(
         queue=Queue(store=store, clock=clock, owner=owner),
         build=BuildStage(servers=connections, own_registry=settings.registry.endpoint),

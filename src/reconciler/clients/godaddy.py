@@ -13,11 +13,11 @@ from urllib.parse import quote
 from reconciler.clients.asks import Asks, Reply
 from reconciler.domain.errors import Conflict, Invalid, ReconcilerError, Refused, Unavailable
 from reconciler.domain.outside.dns import RecordSet, RecordType, Zone
+from reconciler.domain.words import cut
 
 LOWEST_TTL, HIGHEST_TTL = 600, 86400
 _WRITABLE = frozenset({RecordType.A, RecordType.AAAA, RecordType.CNAME, RecordType.TXT})
 _PAGE = 1000
-_WORDS = 200
 _OWN_SERVERS = ".domaincontrol.com"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _OK, _CACHED, _NO_CONTENT = 200, 203, 204
@@ -58,7 +58,7 @@ def _unprocessable(reply: Reply, operation: str) -> Invalid | None:
             field = str(error.get("path", ""))
         case _:
             return None
-    said = f"{error.get('code', '')} {error.get('message', '')}".strip()[:_WORDS]
+    said = cut(f"{error.get('code', '')} {error.get('message', '')}".strip())
     message = f"GoDaddy will not take {operation}: {said}" + (f" ({field})" if field else "")
     return Invalid(message, field=field, system=reply.system, status=_UNPROCESSABLE)
 

@@ -20,17 +20,18 @@ from reconciler.domain.errors import (
     Refused,
     Unavailable,
 )
+from reconciler.domain.words import CUT, cut
 
-MESSAGE_LIMIT = 256
 ABSOLUTE = 1e8
 """A Retry-After above this is a moment in unix time, not a number of seconds (FACTS 3.1)."""
 LONGEST = timedelta(days=1)
 """No longer Retry-After is believed."""
 
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.IGNORECASE)
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/\"'<>]+@", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _SPACE = re.compile(r"\s+")
+_READ = 4096
 _OUTCOME_UNKNOWN = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 """After these a change may have been made all the same: what failed may have come after it."""
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
@@ -54,7 +55,7 @@ class Asked:
 
     def error_for(self, status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> ReconcilerError:
         """Return the error for an answer that was not expected."""
-        said = self.mask(words(headers, body))[:MESSAGE_LIMIT]
+        said = cut(words(headers, body, self.mask))
         message = f"{self.system} answered {self.operation} with {status}" + (f": {said}" if said else "")
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return RateLimited(message, retry_after=retry_after(headers, now, body), system=self.system, status=status)
@@ -124,10 +125,13 @@ def _hint(body: bytes) -> str:
     return str(said.get("retryAfterSec", "")) if isinstance(said, dict) else ""
 
 
-def words(headers: Mapping[str, str], body: bytes) -> str:
-    """Return what a system says about an error: one line, no markup, no query strings, no user information."""
+def words(headers: Mapping[str, str], body: bytes, mask: Callable[[str], str] = str) -> str:
+    """Return what a system says about an error: one line, no markup, no query strings, no user information.
+
+    `mask` takes secrets out first: what the other steps have changed it would not find any more.
+    """
     said = headers.get("x-error") or _from_json(_json(body)) or _from_text(headers, body)
-    line = _SPACE.sub(" ", said).strip()
+    line = _SPACE.sub(" ", mask(said)).strip()
     return _USER.sub(r"\1", _QUERY.sub(r"\1", line))
 
 
@@ -156,7 +160,7 @@ def _from_json(said: Any) -> str:
 
 def _from_text(headers: Mapping[str, str], body: bytes) -> str:
     kind = headers.get("content-type", "")
-    text = body[:4096].decode("utf-8", "replace")
+    text = body[:_READ].decode("utf-8", "replace") + (CUT if len(body) > _READ else "")
     if "html" in kind or text.lstrip()[:1] == "<":
         title = _TITLE.search(text)
         return title.group(1) if title else ""

@@ -17,6 +17,7 @@ from reconciler.domain.resources import (
     StageStatus,
     StepState,
 )
+from reconciler.domain.words import cut
 
 Steps = Mapping[StepKey, StageStatus]
 
@@ -47,7 +48,7 @@ def rendered(
             "observed_generation": record.metadata.generation,
             "phase": phase,
             "reason": said[:64],
-            "message": text[:512],
+            "message": cut(text, 512),
             "stages": list(steps.values()),
             "artifacts": _artifacts(record, steps),
             "epoch": int(queue.facts.get("epoch", 0)) if queue else 0,
@@ -55,7 +56,7 @@ def rendered(
             "slot_taken_at": queue.finished_at if queue and queue.state is StepState.DONE else None,
             "finished_at": old.finished_at or (now if phase.is_end else None),
             "next_look_at": min(due, default=None),
-            "waiting_for": "; ".join(dict.fromkeys(step.waiting_for for step in waiting))[:256],
+            "waiting_for": cut("; ".join(dict.fromkeys(step.waiting_for for step in waiting))),
             "progress": progress(steps, is_end=phase.is_end),
             "conditions": deployment_conditions(
                 old.conditions, phase, said, text, waiting, record.metadata.generation, now

@@ -12,6 +12,7 @@ from reconciler.domain.resources import (
     Running,
 )
 from reconciler.domain.resources.environment import Hold, Holder
+from reconciler.domain.words import cut
 
 Precedence = tuple[datetime, str]
 _CREATED_WITHIN = timedelta(seconds=1)
@@ -67,7 +68,7 @@ def taken(
 
 def put_on_hold(status: EnvironmentStatus, operation: str, reason: str, now: datetime) -> EnvironmentStatus:
     """Return the status with a hold: what was asked for until now waits for a person or a newer request."""
-    return status.model_copy(update={"hold": Hold(since=now, operation=operation, reason=reason[:256])})
+    return status.model_copy(update={"hold": Hold(since=now, operation=operation, reason=cut(reason))})
 
 
 def given_back(status: EnvironmentStatus) -> EnvironmentStatus:

@@ -1,9 +1,10 @@
 """Errors turned into answers, in this one place."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
-from reconciler.domain.answers import Answer, Failed, Waiting
+from reconciler.domain.answers import Answer, Done, Failed, Skipped, Waiting
 from reconciler.domain.errors import (
     AlreadyExists,
     Busy,
@@ -58,3 +59,12 @@ async def answer_of(looking: Awaitable[Answer], step: Step, now: datetime, patie
         raise
     except ReconcilerError as error:
         return answer_for(error, step, now, patience, salt)
+
+
+def masked(answer: Done | Skipped | Waiting | Failed, mask: Callable[[str], str]) -> Done | Skipped | Waiting | Failed:
+    """Return an answer without secrets: its words may be those of an outside system, which may quote anything."""
+    match answer:
+        case Waiting():
+            return replace(answer, what=mask(answer.what), remedy=mask(answer.remedy))
+        case Done() | Skipped() | Failed():
+            return replace(answer, message=mask(answer.message))

@@ -1,6 +1,6 @@
 """One pass over one subject, told in words: look, decide, store the claims, act, look on, store what came back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -9,6 +9,7 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Conflict
 from reconciler.domain.resources import Settled, Step
 from reconciler.engine.acting import Acted, Actor
+from reconciler.engine.answering import masked
 from reconciler.engine.claims import Held, claim_or_hold, seen
 from reconciler.engine.folding import claimed, fold, settled
 from reconciler.engine.patience import Incarnation, Patience
@@ -48,13 +49,18 @@ class Work(Protocol[K, S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Carries out one pass. Nothing is changed outside without a stored claim."""
+    """Carries out one pass. Nothing is changed outside without a stored claim, and no answer is stored unmasked.
+
+    Attributes:
+        mask: takes secrets out of words, which may be those of an outside system.
+    """
 
     me: Incarnation
     clock: Clock
     actor: Actor
     patience: Patience
     most_attempts: int = 5
+    mask: Callable[[str], str] = str
 
     async def carry_out(self, work: Work[K, S]) -> None:
         """Look and act until there is nothing to do now. Raises Conflict when the subject changed meanwhile."""
@@ -83,13 +89,13 @@ class Engine:
             step = steps[key]
             match answer:
                 case Done() | Skipped() | Waiting() | Failed():
-                    decided[key] = fold(seen(step, answer), answer, now, self.most_attempts)
+                    decided[key] = fold(seen(step, answer), masked(answer, self.mask), now, self.most_attempts)
                 case Nudge():
                     match claim_or_hold(step, answer, now, self.me, self.patience):
                         case Held(waiting=waiting, claim=claim):
                             decided[key] = fold(step.model_copy(update={"claim": claim}), waiting, now, 0)
                         case claim:
-                            decided[key] = claimed(step, claim, answer.what, now)
+                            decided[key] = claimed(step, claim, self.mask(answer.what), now)
                             nudges[key] = answer
         return decided, nudges
 
@@ -99,7 +105,7 @@ class Engine:
             step = settled(steps[key], one.settled, one.facts)
             match one.answer:
                 case Done() | Skipped() | Waiting() | Failed() as answer:
-                    after[key] = fold(step, answer, now, self.most_attempts)
+                    after[key] = fold(step, masked(answer, self.mask), now, self.most_attempts)
                 case _:
                     after[key] = step
         return after

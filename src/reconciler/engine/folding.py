@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from reconciler.domain.answers import Done, Facts, Failed, Skipped, Waiting
 from reconciler.domain.resources import Claim, Settled, Step, StepState
+from reconciler.domain.words import cut
 
 S = TypeVar("S", bound=Step)
 _FIELDS = {"externalId": "external_id", "url": "url", "message": "message"}
@@ -117,5 +118,5 @@ def _changed(step: S, found: Facts, **changes: Any) -> S:
             facts[name] = value[:_LONGEST_FACT]
     for name, longest in _LONGEST.items() | {("waiting_for", 256), ("remedy", 256), ("reason", 64)}:
         if isinstance(changes.get(name), str):
-            changes[name] = changes[name][:longest]
+            changes[name] = cut(changes[name], longest)
     return step.model_copy(update={**changes, "facts": facts})

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from reconciler.domain.errors import Invalid
 from reconciler.domain.messages import Request
+from reconciler.domain.words import cut
 from reconciler.intake.decoder import subject_of
 from reconciler.intake.outcomes import Rejected
 
@@ -28,4 +29,4 @@ def reused(request: Request, field: str) -> Rejected:
 def invalid(request: Request, error: Invalid) -> Rejected:
     """Refuse what the API server refuses."""
     remedy = "correct the value and send the message again"
-    return Rejected("InvalidResource", error.field, error.message[:192], remedy, subject_of(request))
+    return Rejected("InvalidResource", error.field, cut(error.message, 192), remedy, subject_of(request))

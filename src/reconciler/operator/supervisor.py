@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.words import cut
 from reconciler.resilience.backoff import Backoff
 
 _log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Supervisor:
         try:
             await self._life(self._stopping)
         except Exception as exc:  # noqa: BLE001 - whatever it died of, it shall live again
-            self._died(f"{type(exc).__name__}: {exc}"[:256], exc)
+            self._died(cut(f"{type(exc).__name__}: {exc}"), exc)
             return False
         if self._stopping.is_set():
             return True

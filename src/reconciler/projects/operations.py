@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from reconciler.domain.resources import DevOpsProject, SetupStep, StepState
 from reconciler.domain.resources.devops_project import OperationEnd
+from reconciler.domain.words import cut
 
 MOST_KEPT = 20
 RUNNING, SUCCEEDED, FAILED, SUPERSEDED = "Running", "Succeeded", "Failed", "Superseded"
@@ -43,7 +44,7 @@ def _after(
         changes = {"state": SUCCEEDED, "reason": "Ready", "message": ""}
     elif operation.started_at is not None and now >= operation.started_at + deadline:
         message = f"not done in {deadline}; {first.name}: {first.waiting_for or first.message}"
-        changes = {"state": FAILED, "reason": first.reason or "DeadlineExceeded", "message": message[:256]}
+        changes = {"state": FAILED, "reason": first.reason or "DeadlineExceeded", "message": cut(message)}
     if changes:
         changes["finished_at"] = now
     if changes or moved or operation.sequence == 0:

@@ -21,6 +21,7 @@ from reconciler.domain.resources import (
     StepState,
 )
 from reconciler.domain.resources.devops_project import DevOpsProjectStatus
+from reconciler.domain.words import cut
 from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.store import Store
 from reconciler.projects.access import repository_steps
@@ -124,7 +125,7 @@ class Projects:
             changes = {
                 "state": StepState.WAITING,
                 "reason": "RemovalNotConfirmed",
-                "waiting_for": f"confirmation that {len(held_back)} environments go: {listed}"[:256],
+                "waiting_for": cut(f"confirmation that {len(held_back)} environments go: {listed}"),
                 "remedy": f"set the annotation {CONFIRM_REMOVAL} to any token",
             }
             steps.append(SetupStep(name="environments").model_copy(update=changes))
@@ -151,7 +152,7 @@ class Projects:
         ready, stalled = conditions.get("Ready", {}), conditions.get("Stalled", {})
         is_seen = status.get("observedGeneration", 0) >= body["metadata"].get("generation", 0)
         if ready.get("status") == "True" and is_seen and _is_as_of(project, body):
-            return _moved(step, StepState.DONE, now, message=status.get("detail", "")[:256])
+            return _moved(step, StepState.DONE, now, message=cut(status.get("detail", "")))
         text = ready.get("message") or f"{kind} {name} to be set up"
         remedy = "see its conditions" if stalled.get("status") == "True" else ""
         away: Body = next((one for one in status.get("steps") or [] if one.get("system")), {})
@@ -159,7 +160,7 @@ class Projects:
             step,
             StepState.WAITING,
             now,
-            waiting_for=text[:256],
+            waiting_for=cut(text),
             reason=ready.get("reason", ""),
             remedy=remedy,
             system=away.get("system", ""),

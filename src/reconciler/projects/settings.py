@@ -29,6 +29,7 @@ from reconciler.domain.resources import (
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.urls import longest_prefix
 from reconciler.domain.wanted import marker_of
+from reconciler.domain.words import cut
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.patience import Patience
@@ -182,7 +183,7 @@ class Settings:
         if users := self._still_used_by(resource):
             status = SettingsStatus.model_validate(resource.body.get("status") or {})
             text = f"{', '.join(users[:5])} to be gone"
-            await self.store.write_status(resource.body, status.model_copy(update={"waiting_for": text[:256]}).dump())
+            await self.store.write_status(resource.body, status.model_copy(update={"waiting_for": cut(text)}).dump())
             return self.clock.now() + _POLL
         looks = await self._looks(resource, self._tear_down)
         next_look = await self._carry_out(resource, looks) if looks else None

@@ -28,6 +28,7 @@ from reconciler.domain.resources import (
 )
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.resources.step import LONGEST_STEP_NAME
+from reconciler.domain.words import cut
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
@@ -316,7 +317,7 @@ def _nudge(
         return {}
 
     key = shortened(identity, _LONGEST_IDENTITY)
-    return Nudge(key, acted, what, system=system, before=before[:256], is_repeatable=True, change=changed)
+    return Nudge(key, acted, what, system=system, before=cut(before), is_repeatable=True, change=changed)
 
 
 def step_name(what: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from reconciler.domain.clock import Clock, rfc3339
 from reconciler.domain.errors import AlreadyExists, ReconcilerError
 from reconciler.domain.keys import Body
+from reconciler.domain.words import cut
 from reconciler.reporting.happenings import Happening, happenings
 
 COMPONENT = "devops-reconciler"
@@ -104,7 +105,7 @@ class EventPoster:
             "involvedObject": _reference(about),
             "type": "Warning" if happening.is_warning else "Normal",
             "reason": happening.reason,
-            "message": message[:_LONGEST_MESSAGE],
+            "message": cut(message, _LONGEST_MESSAGE),
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

@@ -1,16 +1,20 @@
 """No secret leaves: every value the process has read as a secret is taken out of whatever is told.
 
 A value is found raw, URL-encoded (both ways of writing a blank), as base64 (at each of the three positions it can
-stand at inside a longer value, as in `Basic` of user and password), and as JSON writes it. Values shorter than four
-characters are not learned: they would blot out every `a` or `1` of all logs, and are no protection to begin with.
+stand at inside a longer value, as in `Basic` of user and password), and as JSON and HTML write it; where a text was
+cut (`…`, see `domain.words`) also its beginning. Values shorter than four characters are not learned: they would blot
+out every `a` or `1` of all logs, and are no protection to begin with.
 """
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+from reconciler.domain.words import CUT
 
 HIDDEN = "***"
 SHORTEST = 4
@@ -35,7 +39,7 @@ class Secrets:
         if text in self._learned:
             return
         self._learned.add(text)
-        parts = {text, text.strip(), *(line.strip() for line in text.splitlines())}
+        parts = {text, text.strip(), " ".join(text.split()), *(line.strip() for line in text.splitlines())}
         found = {form for part in parts if len(part) >= SHORTEST for form in _forms(part)}
         self._forms |= found
         self._beginnings |= {form[:SHORTEST] for form in found}
@@ -48,7 +52,20 @@ class Secrets:
         if self._pattern is None:
             longest_first = sorted(self._forms, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-        return self._pattern.sub(HIDDEN, text)
+        masked = self._pattern.sub(HIDDEN, text)
+        if CUT not in masked:
+            return masked
+        *cut_off, last = masked.split(CUT)
+        return CUT.join([*map(self._without_beginning_at_end, cut_off), last])
+
+    def _without_beginning_at_end(self, text: str) -> str:
+        """Hide the beginning of a secret that a text ends with: its rest was cut off."""
+        longest = max(map(len, self._forms))
+        for start in range(max(0, len(text) - longest), len(text) - SHORTEST + 1):
+            end = text[start:]
+            if end[:SHORTEST] in self._beginnings and any(form.startswith(end) for form in self._forms):
+                return text[:start] + HIDDEN
+        return text
 
     def _may_hold_one(self, text: str) -> bool:
         """Whether some form begins somewhere in the text; the cost does not grow with the number of secrets."""
@@ -82,7 +99,7 @@ class Secrets:
 
 
 def _forms(value: str) -> set[str]:
-    forms = {value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]}
+    forms = {value, html.escape(value), quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]}
     forms |= {json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     forms |= {re.sub(r"%[0-9A-F]{2}", lambda escape: escape.group().lower(), form) for form in tuple(forms)}
     raw = value.encode()

@@ -1,6 +1,7 @@
 """One pass: the claim is stored before the act, what came back is stored after it, and a conflict changes nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from reconciler.engine.answering import answer_for
 from reconciler.engine.engine import Engine
 from reconciler.engine.folding import fold
 from reconciler.engine.patience import Incarnation, Patience
+from reconciler.telemetry.masking import Secrets
 from support.moments import EIGHT, ManualClock
 
 Look = Callable[[Step], Answer]
@@ -255,3 +257,30 @@ def test_a_wait_for_a_change_says_when_it_is_looked_at_anyway() -> None:
     step = fold(Step(), Waiting("the annotation to go"), EIGHT, 5)
     assert step.next_look_at == EIGHT + timedelta(minutes=5)
     assert fold(step, Waiting("the annotation to go"), EIGHT + timedelta(minutes=1), 5) == step
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Waiting("the sync: cannot fetch https://bot:hunter22@git", remedy="mend hunter22"),
+        Failed("SyncFailed", "cannot log in with hunter22"),
+        Failed("SyncFailed", "cannot log in with hunter22", again=True),
+        Done(message="was told hunter22"),
+    ],
+)
+async def test_no_secret_that_an_outside_system_quotes_is_stored(answer: Answer) -> None:
+    job = Job(diary := Diary(), sync=lambda _: answer)
+    masking = replace(engine(ManualClock(), diary, attempts=2), mask=Secrets(["hunter22"]).mask)
+
+    await masking.carry_out(job)
+
+    assert "***" in str(job.stored)
+    assert "hunter22" not in str(job.stored)
+
+
+async def test_no_secret_in_what_an_act_is_refused_with_is_stored() -> None:
+    job = Job(diary := Diary(), build=nudge_until_done(diary, Refused("no entry for hunter22", system="jenkins")))
+
+    await replace(engine(ManualClock(), diary), mask=Secrets(["hunter22"]).mask).carry_out(job)
+
+    assert "no entry for ***" in job.stored["build"].waiting_for

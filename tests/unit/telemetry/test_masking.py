@@ -1,5 +1,7 @@
 import base64
+import html
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from reconciler.domain.words import cut
 from reconciler.telemetry.masking import Secrets
 
 SECRET = 'p/ss wörd"+=\\x'
@@ -98,3 +101,48 @@ def test_many_secrets_are_hidden_as_well_as_few(secret: str, before: str, after:
     assume("*" not in secret + before + after)
     many = Secrets([*(f"other-secret-{number}" for number in range(50)), secret])
     assert secret not in many.mask(before + secret + after)
+
+
+WRITTEN_AS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "in a URL": lambda secret: quote(secret, safe=""),
+    "in a form": quote_plus,
+    "in JSON": lambda secret: json.dumps(secret)[1:-1],
+    "in HTML": html.escape,
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
+    "base64 after one byte": lambda secret: base64.b64encode(b"u" + secret.encode()).decode().rstrip("="),
+    "base64 after two bytes": lambda secret: base64.b64encode(b"u:" + secret.encode()).decode().rstrip("="),
+}
+
+
+@given(
+    secret=st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), min_size=12, max_size=60),
+    before=st.integers(0, 256),
+    after=st.integers(0, 300),
+)
+@pytest.mark.parametrize("form", WRITTEN_AS)
+def test_words_that_are_cut_give_away_no_beginning_of_a_secret(form: str, secret: str, before: int, after: int) -> None:
+    written = WRITTEN_AS[form](secret)
+    assume("*" not in secret and " " * 4 not in written)
+    masked = Secrets([secret]).mask(cut(" " * before + written + " " * after))
+    # Around what stands whole of a secret in base64, up to two characters mix it with their neighbours.
+    assert longest_common(masked, written) < 8
+
+
+def longest_common(text: str, of: str) -> int:
+    """Return the length of the longest piece of `of` that stands in `text`."""
+    pieces = (end - start for start in range(len(of)) for end in range(start + 1, len(of) + 1) if of[start:end] in text)
+    return max(pieces, default=0)
+
+
+def test_what_is_cut_is_no_longer_than_there_is_room_for_and_says_so() -> None:
+    assert cut("x" * 256) == "x" * 256
+    assert cut("x" * 257) == "x" * 255 + "…"
+    assert cut("four words of text", 10) == "four word…"
+
+
+def test_what_only_resembles_the_beginning_of_a_secret_stays() -> None:
+    secrets = Secrets(["production-password"])
+    assert secrets.mask("seen in production") == "seen in production"
+    assert secrets.mask("seen in the sand…") == "seen in the sand…"
+    assert secrets.mask("password is production-pass…; more") == "password is ***…; more"

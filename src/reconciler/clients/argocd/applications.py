@@ -12,6 +12,7 @@ from reconciler.clients.argocd.line import Line, encoded, is_forbidden
 from reconciler.domain.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting
 from reconciler.domain.ownership import Marker
+from reconciler.domain.words import cut
 
 _ALL = "/api/v1/applications"
 _REFRESH = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}
@@ -150,7 +151,7 @@ class Applications(Line):
         except orjson.JSONDecodeError as error:
             raise Unavailable("the stream of applications broke off within an event", system=SYSTEM) from error
         if "result" not in frame:
-            said = str(frame.get("error", {}).get("message", ""))[:256]
+            said = cut(str(frame.get("error", {}).get("message", "")))
             raise Unavailable(f"the stream of applications ended: {said}", system=SYSTEM)
         tree = frame["result"]["application"]
         return str(tree["metadata"]["name"]) if frame["result"]["type"] == "DELETED" else self._read(tree)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.clients.asks import Reply, Translate
-from reconciler.clients.http_errors import MESSAGE_LIMIT, words
+from reconciler.clients.http_errors import words
 from reconciler.domain.errors import (
     AlreadyExists,
     Busy,
@@ -20,6 +20,7 @@ from reconciler.domain.errors import (
     Refused,
     Unavailable,
 )
+from reconciler.domain.words import cut
 
 SYSTEM = "argocd"
 
@@ -62,11 +63,11 @@ def translator(mask: Callable[[str], str] = str) -> Translate:
     """Return what an endpoint to Argo CD must be made with; `mask` takes secrets out of the server's words."""
 
     def translate(reply: Reply, operation: str) -> ReconcilerError | None:
-        said = words(reply.headers, reply.body)
+        said = words(reply.headers, reply.body, mask)
         kind = _kind(reply, said)
         if kind is None:
             return None
-        message = f"argocd answered {operation} with {reply.status}: {mask(said)[:MESSAGE_LIMIT]}"
+        message = f"argocd answered {operation} with {reply.status}: {cut(said)}"
         return kind(message, system=SYSTEM, status=reply.status)
 
     return translate
@@ -78,7 +79,7 @@ def repository_error(reply: Reply, url: str) -> ReconcilerError:
     A connection that fails arrives as 500 or, for a repository that git does not show, as 404 (FACTS 1.4). The body is
     never quoted whole: one branch of this call answers with the password.
     """
-    said = words(reply.headers, reply.body)[:MESSAGE_LIMIT]
+    said = cut(words(reply.headers, reply.body))
     message = f"argocd cannot use the repository {url}: {said}"
     if any(sign in said.lower() for sign in _LOCKED_OUT):
         return Refused(message, system="git", status=reply.status)

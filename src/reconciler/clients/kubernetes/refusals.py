@@ -17,9 +17,9 @@ from reconciler.domain.errors import (
     Refused,
     Unavailable,
 )
+from reconciler.domain.words import cut
 
 SYSTEM = "kubernetes"
-_LONGEST = 256
 _TOO_LARGE = "request is too large"
 _MAYBE_DONE = (500, 502, 504)
 """After these a change may have been stored all the same: etcd answered too late, or a proxy lost the answer."""
@@ -36,7 +36,7 @@ def refusal(status: int, body: bytes, *, what: str, is_change: bool, retry_after
         retry_after: the header, if any.
     """
     told = _status_of(body)
-    message = f"{what}: {str(told.get('message') or f'HTTP {status}')[:_LONGEST]}"
+    message = f"{what}: {cut(str(told.get('message') or f'HTTP {status}'))}"
     details = told.get("details") or {}
     if status in _PLAIN:
         return _PLAIN[status](message, system=SYSTEM, status=status)

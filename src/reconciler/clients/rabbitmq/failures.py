@@ -18,6 +18,7 @@ from aio_pika.exceptions import (
 from yarl import URL
 
 from reconciler.domain.errors import OutcomeUnknown, Unavailable
+from reconciler.domain.words import cut
 
 SYSTEM = "rabbitmq"
 LOST = (*CONNECTION_EXCEPTIONS, ChannelInvalidStateError, TimeoutError)
@@ -71,7 +72,7 @@ def reason_of(error: BaseException, url: URL) -> str:
         case TimeoutError():
             return f"{where} does not answer"
         case ChannelClosed():
-            return f"{where} refused what was asked: {error}"[:256]
+            return cut(f"{where} refused what was asked: {error}")
         case AMQPConnectionError() | OSError():
             return f"{where} is not reachable ({type(error).__name__})"
         case _:
