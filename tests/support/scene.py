@@ -37,6 +37,7 @@ from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
 from reconciler.environments.environments import make_environments
+from reconciler.environments.lifetime import Lifetimes
 from support.moments import ManualClock
 from support.outside import BuildServer, DeploymentTool, DnsAccount, Probe, Registry, System
 from support.store import MemoryStore
@@ -124,6 +125,7 @@ class World:
         self.outside = Outside(self.clock)
         self.ledger = Ledger()
         self.patience = Patience()
+        self.lifetimes = Lifetimes()
         self.lives = 0
         self.begin_life()
         self.store.put(project(components))
@@ -136,9 +138,10 @@ class World:
         self.store.put(api_object(DNSZone, "example.com", SPACE, {"domain": "example.com"}))
         self.environment = self.add_environment("alpha", **environment)
 
-    def begin_life(self) -> None:
+    def begin_life(self, lifetimes: Lifetimes | None = None) -> None:
         """Start the replica anew: another incarnation over the same store and systems."""
         self.lives += 1
+        self.lifetimes = lifetimes or self.lifetimes
         actor = Actor(clock=self.clock, audit=self.ledger, patience=self.patience)
         me = Incarnation("replica-0", f"life-{self.lives}")
         self.engine = Engine(me=me, clock=self.clock, actor=actor, patience=self.patience)
@@ -150,6 +153,7 @@ class World:
             patience=self.patience,
             systems=self.outside,
             owner=OWNER,
+            rules=self.lifetimes,
         )
 
     def _deployments(self, engine: Engine) -> Deployments:

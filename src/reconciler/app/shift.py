@@ -171,6 +171,7 @@ class Shift:
             return
         self.heartbeats.resume(self.store.list_("DeploymentRecord"))
         self.heartbeats.resume(self.store.list_("DevOpsProject"))
+        self.heartbeats.resume(self.store.list_("Environment"))
         for kind in OUR_KINDS:
             for key in self._parts.cache.keys(kind.kind):
                 self.agenda.add(key)

@@ -21,9 +21,12 @@ from reconciler.domain.drift import DriftRules
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from reconciler.engine.acting import Actor
+from reconciler.engine.echo import echo
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Patience
+from reconciler.engine.store import Store
 from reconciler.environments.environments import make_environments
+from reconciler.environments.lifetime import Lifetimes
 from reconciler.projects.children import Defaults
 from reconciler.projects.projects import Projects
 from reconciler.projects.settings import Settings as SettingsController
@@ -41,11 +44,14 @@ _SETTINGS = ("JenkinsSettings", "ArgoSettings", "ContainerRegistry", "GitCredent
 class Workers:
     """The controllers, by kind."""
 
+    store: Store
     by_kind: Mapping[str, Look]
 
     async def look(self, key: Key) -> datetime | None:
-        """Look at one resource; return when to look again."""
-        return await self.by_kind[key.kind](key)
+        """Look at one resource, and say which of its annotations are known by it; return when to look again."""
+        due = await self.by_kind[key.kind](key)
+        await echo(self.store, key)
+        return due
 
 
 def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = lambda: True) -> Workers:
@@ -75,7 +81,13 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         most_supersedes=settings.deployments.max_supersedes,
     )
     environments = make_environments(
-        store=store, engine=engine, clock=clock, patience=patience, systems=connections, owner=owner
+        store=store,
+        engine=engine,
+        clock=clock,
+        patience=patience,
+        systems=connections,
+        owner=owner,
+        rules=lifetimes_of(settings),
     )
     projects = Projects(
         store=store, clock=clock, defaults=defaults_of(settings), setup_deadline=settings.deadlines.initialize
@@ -93,7 +105,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     )
     by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, controller.look)
     by_kind |= {"DeploymentRecord": deployments.look, "Environment": environments.look, "DevOpsProject": projects.look}
-    return Workers(by_kind)
+    return Workers(store, by_kind)
 
 
 def deadlines_of(settings: Settings) -> dict[StageName, timedelta]:
@@ -107,6 +119,16 @@ def deadlines_of(settings: Settings) -> dict[StageName, timedelta]:
         StageName.VERIFY: deadlines.verify,
     }
     return known | ({StageName.QUEUE: deadlines.queue} if deadlines.queue else {})
+
+
+def lifetimes_of(settings: Settings) -> Lifetimes:
+    """Return the rules by which environments end."""
+    return Lifetimes(
+        warn_before=settings.environments.warn_before,
+        cleanup_timeout=settings.environments.cleanup_timeout,
+        between_passes=settings.agenda.resync_interval,
+        skip=frozenset(settings.environments.skip_types),
+    )
 
 
 def defaults_of(settings: Settings) -> Defaults:

@@ -16,6 +16,7 @@ from reconciler.deployments.chain import (
 from reconciler.deployments.rendering import why_failed
 from reconciler.deployments.scene import Scene, StepKey
 from reconciler.domain.answers import Failed, Waiting
+from reconciler.domain.lifetimes import end_of
 from reconciler.domain.resources import (
     Concurrency,
     DeploymentRecord,
@@ -175,6 +176,8 @@ def running_of(scene: Scene, steps: Steps) -> dict[str, Running]:
 
 
 def expires_at(scene: Scene, now: datetime) -> datetime | None:
-    """Return when the environment ends that a deployment ending now makes current, None for never."""
-    ttl = scene.record.spec.ttl or scene.environment.spec.ttl
-    return now + ttl if ttl and not scene.environment.spec.pinned else None
+    """Return when the environment ends that a deployment ending now makes current, None for never.
+
+    A pinned one has an end too: it counts once nobody pins it any more.
+    """
+    return end_of(now, scene.record.spec.ttl or scene.environment.spec.ttl)

@@ -40,6 +40,8 @@ class EventType(StrEnum):
     INITIALIZE = "DevOpsInitialize"
     RECONCILE = "DevOpsReconcile"
     HEARTBEAT = "DevOpsReconcileJobHeartbeat"
+    ENVIRONMENT = "DevOpsEnvironment"
+    """Never sent by itself: the `type` of a heartbeat that is about an environment, not about an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Heartbeat(BaseModel):
     """How far an operation is. `sequence` rises with each stored change; a beat without a change repeats it.
 
     Attributes:
+        operation_id: `-` where it is about an environment: it will end soon, `waiting_for` and `next_look_at` say when.
         type: the kind of operation.
         environment: `-` for a project's set-up.
         deployment: the name of the DeploymentRecord, empty where there is none.

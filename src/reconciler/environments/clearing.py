@@ -27,12 +27,14 @@ class Clearing:
     systems: Systems
     owner: str
 
-    async def clear(self, environment: Environment, phase: EnvironmentPhase) -> datetime | None:
-        """Take the slot and remove the inventory; None when nothing is left."""
+    async def clear(
+        self, environment: Environment, phase: EnvironmentPhase, skip: frozenset[str] = frozenset()
+    ) -> datetime | None:
+        """Take the slot and remove the inventory; None when nothing is left but kinds that are to be skipped."""
         now = self.clock.now()
         holder = environment.status.holder
         if holder is not None and not is_held_by_itself(environment):
-            text = f"waits for {holder.record} to end"
+            text = f"waits for DeploymentRecord {holder.record} to end"
             await self.store.write_status(environment.body, on_its_way(environment, phase, text, now).dump())
             return now + _LOOK_AGAIN
         if holder is None:
@@ -40,10 +42,18 @@ class Clearing:
             environment.body = await self.store.write_status(environment.body, status.dump())
             environment.status = EnvironmentStatus.model_validate(environment.body["status"])
         project = project_of(environment, self.store)
-        removal = await Removal.prepare(environment, project, self.store, self.systems, self.owner)
+        removal = await Removal.prepare(_without(environment, skip), project, self.store, self.systems, self.owner)
         work = RemovalWork(environment, removal, store=self.store, clock=self.clock, patience=self.patience)
         await self.engine.carry_out(work)
         return None if work.is_complete() else work.next_look() or now + _LOOK_AGAIN
+
+
+def _without(environment: Environment, skip: frozenset[str]) -> Environment:
+    """Return the environment as if nothing of these kinds were in its inventory."""
+    seen = Environment(environment.body)
+    left = [item for item in seen.status.inventory if item.kind not in skip]
+    seen.status = seen.status.model_copy(update={"inventory": left})
+    return seen
 
 
 def project_of(environment: Environment, store: Store) -> DevOpsProject | None:

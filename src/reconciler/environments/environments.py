@@ -5,10 +5,11 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from reconciler.domain.annotations import PAUSED
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import Environment, EnvironmentPhase, EnvironmentStatus
+from reconciler.domain.resources import Environment, EnvironmentPhase
 from reconciler.domain.wanted import address_of
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import tell_invalid
@@ -17,11 +18,9 @@ from reconciler.engine.store import Store
 from reconciler.environments.clearing import Clearing, project_of
 from reconciler.environments.departure import Departure
 from reconciler.environments.expiry import Expiry
-from reconciler.environments.lifetime import due, expiry_of
+from reconciler.environments.lifetime import Lifetimes, next_look, steered, warned
 from reconciler.environments.removal import Systems
-from reconciler.environments.slot import SlotKeeper
-
-RELEASE = "freeleaps.com/release"
+from reconciler.environments.slot import SlotKeeper, is_held_by_itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +29,7 @@ class Environments:
 
     store: Store
     clock: Clock
+    rules: Lifetimes
     keeper: SlotKeeper
     expiry: Expiry
     departure: Departure
@@ -47,32 +47,32 @@ class Environments:
         if environment.is_deleting:
             return await self.departure.carry_out(environment)
         environment = Environment(await self.store.ensure_finalizer(body))
-        environment = await self.keeper.free(environment)
+        environment = await self._steer(await self.keeper.free(environment))
         if await self.expiry.has_come(environment):
             return await self.expiry.carry_out(environment)
         return await self._tell(environment)
 
+    async def _steer(self, environment: Environment) -> Environment:
+        """Do what annotations, pins and pauses ask for, before anything else is decided."""
+        status = steered(environment, self.store.server_now(), self.rules)
+        if status == environment.status:
+            return environment
+        return Environment(await self.store.write_status(environment.body, status.dump()))
+
     async def _tell(self, environment: Environment) -> datetime | None:
         old, now, generation = environment.status, self.clock.now(), environment.metadata.generation
-        hold, handled = old.hold, dict(old.handled)
-        token = environment.metadata.annotations.get(RELEASE)
-        if token is not None and token != handled.get(RELEASE):
-            hold, handled[RELEASE] = None, token
-        phase = _phase(old.model_copy(update={"hold": hold}))
-        state: KState = "Stalled" if hold else "Ready" if old.holder is None else "Reconciling"
-        text = f"{old.holder.record} is being deployed" if old.holder else hold.reason if hold else ""
+        phase, (state, text) = _phase(environment), _state(environment)
         status = old.model_copy(
             update={
                 "observed_generation": generation,
                 "phase": phase,
-                "hold": hold,
-                "handled": handled,
+                "warned": warned(environment, self.store.server_now(), self.rules),
                 "addresses": self._addresses(environment),
                 "conditions": kstatus(old.conditions, state, phase.value, text, generation, now),
             }
         )
-        await self.store.write_status(environment.body, status.dump())
-        return due(expiry_of(environment), self.clock.now(), self.store.server_now())
+        stored = Environment(await self.store.write_status(environment.body, status.dump()))
+        return next_look(stored, self.clock.now(), self.store.server_now(), self.rules)
 
     def _addresses(self, environment: Environment) -> list[str]:
         project = project_of(environment, self.store)
@@ -84,24 +84,47 @@ class Environments:
 
 
 def make_environments(
-    *, store: Store, engine: Engine, clock: Clock, patience: Patience, systems: Systems, owner: str
+    *,
+    store: Store,
+    engine: Engine,
+    clock: Clock,
+    patience: Patience,
+    systems: Systems,
+    owner: str,
+    rules: Lifetimes | None = None,
 ) -> Environments:
     """Make what looks at environments, with its parts."""
-    keeper = SlotKeeper(store=store)
+    keeper, rules = SlotKeeper(store=store), rules or Lifetimes()
     clearing = Clearing(store=store, engine=engine, clock=clock, patience=patience, systems=systems, owner=owner)
     return Environments(
         store=store,
         clock=clock,
+        rules=rules,
         keeper=keeper,
-        expiry=Expiry(store=store, clearing=clearing),
+        expiry=Expiry(store=store, clock=clock, clearing=clearing, rules=rules),
         departure=Departure(store=store, keeper=keeper, clearing=clearing),
     )
 
 
-def _phase(status: EnvironmentStatus) -> EnvironmentPhase:
+def _phase(environment: Environment) -> EnvironmentPhase:
+    status = environment.status
+    if is_held_by_itself(environment):
+        return status.phase
     if status.holder is not None:
         return EnvironmentPhase.DEPLOYING
     if status.hold is not None:
         return EnvironmentPhase.ON_HOLD
     is_expired = status.phase is EnvironmentPhase.EXPIRED and not status.current
     return EnvironmentPhase.EXPIRED if is_expired else EnvironmentPhase.IDLE
+
+
+def _state(environment: Environment) -> tuple[KState, str]:
+    """Return how it stands, and why in words."""
+    status = environment.status
+    if is_held_by_itself(environment):
+        return "Reconciling", f"waits for the annotation {PAUSED} to go"
+    if status.holder is not None:
+        return "Reconciling", f"DeploymentRecord {status.holder.record} is being deployed"
+    if status.hold is not None:
+        return "Stalled", status.hold.reason
+    return "Ready", f"on pause: the annotation {PAUSED} is set" if environment.is_paused else ""

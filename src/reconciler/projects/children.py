@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.domain.annotations import CONFIRM_REMOVAL, asked
 from reconciler.domain.keys import Body
 from reconciler.domain.names import FINALIZER, environment_name
 from reconciler.domain.resources import (
@@ -24,7 +25,6 @@ _OPTIONAL = frozenset(
     field.alias or name for name, field in EnvironmentTemplate.model_fields.items() if field.default is None
 )
 """What an environment may leave out; it is taken away again when the project does not say it any more."""
-CONFIRM_REMOVAL = "freeleaps.com/confirm-removal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +104,7 @@ def _is_declared_by(project: DevOpsProject, body: Body) -> bool:
 
 
 def _is_confirmed(project: DevOpsProject) -> bool:
-    token = project.metadata.annotations.get(CONFIRM_REMOVAL)
-    return token is not None and token != project.status.handled.get(CONFIRM_REMOVAL)
+    return asked(project.metadata.annotations, project.status.handled, CONFIRM_REMOVAL) is not None
 
 
 def _needs_zone(project: DevOpsProject, zone: str) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from reconciler.domain.annotations import CONFIRM_REMOVAL, with_request
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus, reachability
 from reconciler.domain.errors import AlreadyExists
@@ -25,7 +26,7 @@ from reconciler.domain.words import cut
 from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.store import Store
 from reconciler.projects.access import repository_steps
-from reconciler.projects.children import CONFIRM_REMOVAL, Changes, Defaults, is_made_by, plan
+from reconciler.projects.children import Changes, Defaults, is_made_by, plan
 from reconciler.projects.operations import RUNNING, operations_after
 
 _SETTINGS = {"jenkins": "JenkinsSettings", "argocd": "ArgoSettings", "registry": "ContainerRegistry", "dns": "DNSZone"}
@@ -90,9 +91,6 @@ class Projects:
         state: KState = "Ready" if first is None else "Stalled" if first.remedy else "Reconciling"
         reason = first.reason if first and first.reason else state
         conditions = kstatus(old.conditions, state, reason, text, generation, now)
-        handled = dict(old.handled)
-        if (token := project.metadata.annotations.get(CONFIRM_REMOVAL)) is not None:
-            handled[CONFIRM_REMOVAL] = token
         environments = sum(1 for _ in self.store.list_("Environment", project.namespace, project=project.name))
         status = old.model_copy(
             update={
@@ -102,7 +100,7 @@ class Projects:
                 "operations_cut": cut,
                 "conditions": reachability(conditions, steps, generation, now),
                 "environments": environments,
-                "handled": handled,
+                "handled": with_request(old.handled, project.metadata.annotations, CONFIRM_REMOVAL),
             }
         )
         await self.store.write_status(project.body, status.dump())

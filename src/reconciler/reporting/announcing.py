@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from reconciler.domain.errors import Conflict, NotFound, Unavailable
 from reconciler.domain.keys import Body, Key
-from reconciler.domain.resources import DeploymentRecord
+from reconciler.domain.resources import DeploymentRecord, Environment
 
 _ATTEMPTS = 5
 
@@ -58,6 +58,8 @@ def with_announced(body: Body, operation_id: str, sequence: int) -> dict[str, An
     status = body.get("status") or {}
     if body["kind"] == DeploymentRecord.kind:
         return _marked(status, sequence)
+    if body["kind"] == Environment.kind:
+        return {**status, "warned": _marked(status.get("warned") or {}, sequence)} if "warned" in status else status
     operations = [
         _marked(one, sequence) if one["id"] == operation_id else one for one in status.get("operations") or ()
     ]
@@ -66,7 +68,11 @@ def with_announced(body: Body, operation_id: str, sequence: int) -> dict[str, An
 
 def _has_reached(body: Body, operation_id: str, sequence: int) -> bool:
     status = body.get("status") or {}
-    parts = [status] if body["kind"] == DeploymentRecord.kind else status.get("operations") or ()
+    parts = status.get("operations") or ()
+    if body["kind"] == DeploymentRecord.kind:
+        parts = [status]
+    elif body["kind"] == Environment.kind:
+        parts = [status.get("warned") or {}]
     return any(part.get("sequence", 0) >= sequence for part in parts if part.get("id", operation_id) == operation_id)
 
 

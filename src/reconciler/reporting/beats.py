@@ -1,4 +1,4 @@
-"""Heartbeats from resources: what a stored body says about each of its operations. Pure.
+"""Heartbeats from resources: what a stored body says about each of its operations, and of an end to come. Pure.
 
 Bodies are read as they are, without models: this runs for every beat of every active operation.
 """
@@ -10,9 +10,10 @@ from typing import Any
 
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.messages import EventType, Heartbeat, Link
-from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Phase, StepState
+from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase, StepState
 
 NO_ENVIRONMENT = "-"
+NO_OPERATION = "-"
 _OPEN = frozenset({StepState.RUNNING, StepState.WAITING})
 _PASSED = frozenset({StepState.DONE, StepState.SKIPPED})
 _LINKS = {"buildUrl": "build", "address": "address"}
@@ -22,7 +23,7 @@ Part = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class OperationKey:
-    """One operation of one resource: a record has one, a project the last few."""
+    """One operation of one resource: a record has one, a project the last few; `-` is the environment itself."""
 
     resource: Key
     operation_id: str
@@ -57,18 +58,28 @@ class Operation:
         return self.uid, self.sequence
 
     @property
+    def is_last_word(self) -> bool:
+        """Whether nothing will be said after it: it is told until the broker has it, and then no more."""
+        return self.phase.is_end or self.key.operation_id == NO_OPERATION
+
+    @property
     def is_announced(self) -> bool:
-        """Whether it ended and everybody was told."""
-        return self.phase.is_end and self.announced >= self.sequence
+        """Whether the last word was said and everybody was told."""
+        return self.is_last_word and self.announced >= self.sequence
 
     def beat(self, now: datetime) -> Heartbeat:
         """Return the heartbeat that says how far it is."""
-        is_record = self.body["kind"] == DeploymentRecord.kind
-        return _beat_of_record(self, now) if is_record else _beat_of_project(self, now)
+        match self.body["kind"]:
+            case DeploymentRecord.kind:
+                return _beat_of_record(self, now)
+            case Environment.kind:
+                return _beat_of_environment(self, now)
+            case _:
+                return _beat_of_project(self, now)
 
 
 def operations_of(body: Body) -> Iterator[Operation]:
-    """Yield the operations of a DeploymentRecord or a DevOpsProject; other kinds have none."""
+    """Yield the operations of a DeploymentRecord or a DevOpsProject, and the warning of an Environment that ends."""
     key, spec, status = key_of(body), body.get("spec") or {}, body.get("status") or {}
     if key.kind == DeploymentRecord.kind:
         yield _operation(OperationKey(key, spec.get("operationId") or key.name), status.get("phase"), body, status)
@@ -79,6 +90,8 @@ def operations_of(body: Body) -> Iterator[Operation]:
             known[asked] = {"id": asked}
         for name, one in known.items():
             yield _operation(OperationKey(key, name), one.get("state"), body, one)
+    elif key.kind == Environment.kind and (warned := status.get("warned")):
+        yield _operation(OperationKey(key, NO_OPERATION), Phase.RUNNING, body, warned)
 
 
 def _operation(key: OperationKey, phase: str | None, body: Body, status: Part) -> Operation:
@@ -134,6 +147,28 @@ def _beat_of_project(operation: Operation, now: datetime) -> Heartbeat:
         if is_end
         else min((one["nextLookAt"] for one in steps if one.get("nextLookAt")), default=None),
     )
+
+
+def _beat_of_environment(operation: Operation, now: datetime) -> Heartbeat:
+    spec, ends = operation.body["spec"], operation.status["expiresAt"]
+    return _beat(
+        operation,
+        now,
+        type=EventType.ENVIRONMENT,
+        project=spec["projectRef"],
+        environment=spec["name"],
+        stage="lifetime",
+        state=StepState.WAITING,
+        message=ends_soon(operation.body),
+        waiting_for=f"its end at {ends}",
+        next_look_at=ends,
+    )
+
+
+def ends_soon(environment: Body) -> str:
+    """Say that an environment ends soon, and what can be done about it."""
+    name, ends = environment["metadata"]["name"], environment["status"]["warned"]["expiresAt"]
+    return f"Environment {name} expires at {ends}: `reconciler extend {name} 24h` or `reconciler pin {name}` keep it"
 
 
 def _beat(operation: Operation, now: datetime, **said: Any) -> Heartbeat:

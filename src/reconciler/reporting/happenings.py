@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.domain.keys import Body
-from reconciler.domain.resources import DriftState, Phase, StepState
+from reconciler.domain.resources import DriftState, Environment, Phase, StepState
+from reconciler.reporting.beats import ends_soon
 
 _UNHAPPY = frozenset({Phase.FAILED, Phase.ROLLED_BACK})
 Part = Mapping[str, Any]
@@ -28,7 +29,8 @@ def happenings(before: Body | None, after: Body) -> list[Happening]:
     if before is None:
         return []
     old, new = before.get("status") or {}, after.get("status") or {}
-    return [*_of_phase(old, new), *_of_steps(old, new), *_of_drift(old, new), *_of_readiness(old, new)]
+    life = _of_lifetime(old, after) if after["kind"] == Environment.kind else ()
+    return [*_of_phase(old, new), *_of_steps(old, new), *life, *_of_drift(old, new), *_of_readiness(old, new)]
 
 
 def _of_phase(old: Part, new: Part) -> Iterator[Happening]:
@@ -36,6 +38,29 @@ def _of_phase(old: Part, new: Part) -> Iterator[Happening]:
     if phase and phase != old.get("phase"):
         text = ": ".join(word for word in (new.get("reason"), new.get("message")) if word)
         yield Happening(phase, text or f"is {phase}", is_warning=phase in _UNHAPPY)
+
+
+def _of_lifetime(old: Part, environment: Body) -> Iterator[Happening]:
+    """Tell of an end that is near, that was moved or is not to come, and of what was asked in vain."""
+    new = environment.get("status") or {}
+    warned, former = new.get("warned") or {}, old.get("warned") or {}
+    if warned.get("sequence", 0) > former.get("sequence", 0):
+        yield Happening("ExpiresSoon", ends_soon(environment), is_warning=True)
+    ends, ended = new.get("expiresAt"), old.get("expiresAt")
+    if ends and ended and ends != ended and new.get("holder") is None and old.get("holder") is None:
+        yield Happening("LifetimeChanged", f"expires at {ends}, not at {ended}")
+    if bool(new.get("pinned")) != bool(old.get("pinned")):
+        yield Happening("Pinned", "does not expire") if new.get("pinned") else Happening("Unpinned", "may expire again")
+    for name, why in (new.get("refusals") or {}).items():
+        if (old.get("refusals") or {}).get(name) != why or _token(old, name) != _token(new, name):
+            yield Happening("Refused", f"{name}: {why}", is_warning=True)
+    cleanup, before = new.get("cleanup") or {}, old.get("cleanup") or {}
+    if cleanup.get("restingUntil") and cleanup != before:
+        yield Happening("CleanupTimeout", _condition(new, "Reconciling").get("message", ""), is_warning=True)
+
+
+def _token(status: Part, annotation: str) -> str:
+    return str((status.get("handled") or {}).get(annotation, ""))
 
 
 def _of_steps(old: Part, new: Part) -> Iterator[Happening]:

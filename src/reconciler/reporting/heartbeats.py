@@ -120,7 +120,7 @@ class HeartbeatSender:
     def removed(self, resource: Key) -> None:
         """Forget a resource that is gone; a last word that is under way still goes out."""
         for key in tuple(self._by_resource.get(resource, ())):
-            if not self._operations[key].phase.is_end:
+            if not self._operations[key].is_last_word:
                 self._forget(key)
 
     def broker_is_back(self) -> None:
@@ -173,7 +173,7 @@ class HeartbeatSender:
         if operation is None or self._confirmed.get(key, -1) >= operation.sequence:
             return None
         await self._publish(operation)
-        if not operation.phase.is_end:
+        if not operation.is_last_word:
             return self._interval
         self._confirmed[key] = operation.sequence
         self._marks.put(key)

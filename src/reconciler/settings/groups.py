@@ -15,6 +15,7 @@ from reconciler.settings.kinds import (
     Address,
     Allowed,
     Duration,
+    InventoryKinds,
     OptionalAddress,
     OptionalDuration,
     OptionalPath,
@@ -342,6 +343,24 @@ class Deployments(Group):
     claim_window: Patience = Field(5 * _SECOND, description="How long after a claim was stored it may be acted on.")
 
 
+class Environments(Group):
+    """How environments end."""
+
+    model_config = SettingsConfigDict(env_prefix="ENVIRONMENTS_")
+
+    warn_before: Span = Field(
+        _HOUR, description="How long before its end people are told that an environment expires (event and heartbeat)."
+    )
+    cleanup_timeout: Span = Field(
+        5 * _MINUTE,
+        description="How long one pass over an expired environment may take. What is not gone by then is tried again "
+        "in the next pass, after RECONCILER_RESYNC_INTERVAL.",
+    )
+    skip_types: InventoryKinds = Field(
+        (), description="What an expiry leaves where it is: `Application`, `Record`, separated by commas."
+    )
+
+
 class Agenda(Group):
     """When to look."""
 
@@ -420,6 +439,7 @@ __all__ = [
     "Deadlines",
     "Deployments",
     "Drift",
+    "Environments",
     "Git",
     "GoDaddy",
     "Group",

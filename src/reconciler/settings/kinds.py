@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -76,6 +76,11 @@ OptionalDuration = Annotated[
     Allowed("none, or a duration such as 30s, 10m, 2h, 7d"),
 ]
 Words = Annotated[tuple[str, ...], BeforeValidator(_read_list), Allowed("words separated by commas")]
+InventoryKinds = Annotated[
+    tuple[Literal["Application", "Record"], ...],
+    BeforeValidator(_read_list),
+    Allowed("Application, Record, both separated by a comma, or nothing"),
+]
 Address = Annotated[str, AfterValidator(_read_url), Allowed("an http or https URL without user information and query")]
 OptionalAddress = Annotated[
     str, AfterValidator(_read_url), Allowed("an http or https URL without user information and query, or none")

@@ -43,6 +43,7 @@ class Settings(BaseModel):
     outside: groups.Outside = Field(default_factory=groups.Outside)
     deadlines: groups.Deadlines = Field(default_factory=groups.Deadlines)
     deployments: groups.Deployments = Field(default_factory=groups.Deployments)
+    environments: groups.Environments = Field(default_factory=groups.Environments)
     agenda: groups.Agenda = Field(default_factory=groups.Agenda)
     drift: groups.Drift = Field(default_factory=groups.Drift)
     web: groups.Web = Field(default_factory=groups.Web)

@@ -143,7 +143,7 @@ async def test_removal_waits_for_a_deployment_that_has_begun_to_change_things() 
     await world.look(world.environment)
     assert world.outside.argo.deleted == []
     conditions = {one["type"]: one for one in world.store.status(world.environment)["conditions"]}
-    assert conditions["Reconciling"]["message"] == "waits for op-1 to end"
+    assert conditions["Reconciling"]["message"] == "waits for DeploymentRecord op-1 to end"
     await world.until_ended(key)
     await until_gone(world, key)
     assert world.outside.argo.deleted == ["shop--alpha--api"]

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.domain.annotations import CONFIRM_REMOVAL
 from reconciler.domain.clock import rfc3339
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, JenkinsSettings
-from reconciler.projects.children import CONFIRM_REMOVAL, Changes, Defaults, plan
+from reconciler.projects.children import Changes, Defaults, plan
 from support.moments import EIGHT
 from support.projects import ARGO, JENKINS, PROJECT, REGISTRY, SetupWorld
 from support.scene import SPACE, environment, project, record

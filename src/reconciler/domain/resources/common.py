@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from reconciler.domain.annotations import PAUSED, is_set
 from reconciler.domain.names import API_VERSION
 
 DNS_LABEL = r"^[a-z0-9]([a-z0-9]|-[a-z0-9])*$"
@@ -196,7 +197,7 @@ class Status(Model):
     conditions: list[Condition] = Field(default=[], max_length=16, json_schema_extra=keyed_by("type"))
     inventory: list[InventoryItem] = Field(default=[], max_length=100)
     handled: dict[str, Annotated[str, StringConstraints(max_length=256)]] = Field(
-        default={}, max_length=8, description="Tokens of the annotations that were handled, by annotation."
+        default={}, max_length=16, description="Tokens of the annotations that were handled, by annotation."
     )
 
 
@@ -297,7 +298,7 @@ class Resource:
     @property
     def is_paused(self) -> bool:
         """Whether its annotation says that nothing may be changed outside."""
-        return self.metadata.annotations.get("freeleaps.com/paused") == "true"
+        return is_set(self.metadata.annotations, PAUSED)
 
     def __repr__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from reconciler.domain.annotations import PINNED, is_set
 from reconciler.domain.resources.common import (
     Column,
     Domain,
@@ -111,6 +112,22 @@ class Hold(Model):
     reason: Message = ""
 
 
+class Warned(Model):
+    """The warning before an end: which end it was given for, and whether the broker confirmed it."""
+
+    expires_at: Moment
+    sequence: int = Field(default=1, description="Rises with each warning.")
+    announced: int = Field(default=0, description="The sequence whose heartbeat the broker confirmed.")
+
+
+class Cleanup(Model):
+    """The passes in which an expired environment is cleared."""
+
+    passes: int = Field(default=1, description="So many were begun.")
+    since: Moment = Field(description="When the last one was begun.")
+    resting_until: Moment | None = Field(default=None, description="Its time is over; then the next one is begun.")
+
+
 class EnvironmentStatus(Status):
     """The slot and what is current."""
 
@@ -125,7 +142,16 @@ class EnvironmentStatus(Status):
     )
     latest_record: ResourceName | None = None
     hold: Hold | None = None
-    expires_at: Moment | None = None
+    expires_at: Moment | None = Field(
+        default=None, description="When it ends, by the API server's clock; kept while it is pinned or on pause."
+    )
+    pinned: bool = Field(default=False, description="It does not expire: by its spec or by the annotation.")
+    paused_since: Moment | None = Field(default=None, description="Since when the clock of its life stands still.")
+    warned: Warned | None = None
+    cleanup: Cleanup | None = None
+    refusals: dict[str, Message] = Field(
+        default={}, max_length=8, description="Why a handled annotation had no effect, by annotation."
+    )
     addresses: list[Url] = Field(default=[], max_length=20)
     leftovers: list[InventoryItem] = Field(default=[], max_length=20)
     leftovers_cut: int = 0
@@ -146,6 +172,7 @@ class Environment(Resource):
         Column("Holder", ".status.holder.record"),
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
         Column("Expires", ".status.expiresAt"),
+        Column("Pinned", ".status.pinned", "boolean", priority=1),
         Column("Addresses", ".status.addresses", priority=1),
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
@@ -161,6 +188,16 @@ class Environment(Resource):
         super().__init__(body)
         self.spec = EnvironmentSpec.model_validate(body.get("spec") or {})
         self.status = EnvironmentStatus.model_validate(body.get("status") or {})
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it does not expire: by its spec or by its annotation."""
+        return self.spec.pinned or is_set(self.metadata.annotations, PINNED)
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it was made for a deployment, from the project's template."""
+        return self.metadata.labels.get("freeleaps.com/preview") == "true"
 
     @property
     def target_namespace(self) -> str:
