@@ -7,12 +7,13 @@ from reconciler.cli.crds import crds
 from reconciler.cli.dead_letters import dead_letters
 from reconciler.cli.demo import demo
 from reconciler.cli.docs import docs
+from reconciler.cli.environments import expire, extend, pin, release, unpin
 from reconciler.cli.run import run
 from reconciler.cli.sandbox import sandbox
 from reconciler.cli.send import send
 
 
-@click.group(commands=[run, demo, sandbox, send, dead_letters, config, crds, docs])
+@click.group(commands=[run, demo, sandbox, send, dead_letters, extend, pin, unpin, expire, release, config, crds, docs])
 @click.version_option(package_name="freeleaps-devops-reconciler")
 def main() -> None:
     """Take software projects from git to a public address, and keep them there."""
