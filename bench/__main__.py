@@ -9,13 +9,22 @@ import time
 from functools import partial
 from pathlib import Path
 
+from bench.figures.crashing import crashing
 from bench.figures.deploying import deploying
 from bench.figures.memory import memory
+from bench.figures.outage import outage
 from bench.figures.starting import starting
 from bench.figures.waiting import waiting
 from bench.rows import Table
 
-PARTS = {"deploying": deploying, "waiting": waiting, "memory": memory, "starting": starting}
+PARTS = {
+    "deploying": deploying,
+    "waiting": waiting,
+    "memory": memory,
+    "starting": starting,
+    "crashing": crashing,
+    "outage": outage,
+}
 
 
 async def _measure(names: list[str], table: Table, *, quick: bool) -> None:

@@ -48,6 +48,11 @@ class Child:
         """Return its resident memory in MB."""
         return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE / 1e6
 
+    async def kill(self) -> None:
+        """End it as a machine that loses its power does."""
+        self._process.kill()
+        await self._process.wait()
+
     async def end(self) -> None:
         """End it, in order if it can."""
         if self._process.returncode is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from bench.children import say, serve
 from bench.floor import define
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.keys import DEPLOYMENT_RECORD
+from reconciler.sandbox.weather import Weather
 from reconciler.sandbox.world import NAMESPACE, World
 
 _AT_ONCE = 16
@@ -34,6 +36,11 @@ class Box:
                 controller = self.world.argocd.controller
                 controller.pace = replace(controller.pace, sync=asked["sync"])
                 return True
+            case "weather":
+                self.world.set_weather(Weather(asked["weather"]), asked["system"])
+                return True
+            case "doubles":
+                return self._doubles()
             case "preload":
                 return await self._preload(asked["record"], asked["first"], asked["count"])
             case _:
@@ -49,6 +56,11 @@ class Box:
             "kubernetes": world.kube,
         }
         return {name: dict(system.requests) for name, system in systems.items()}
+
+    def _doubles(self) -> dict[str, int]:
+        builds = self.world.jenkins.effective_builds.values()
+        syncs = Counter(run.request_id for run in self.world.argocd.syncs if run.request_id)
+        return {"builds": sum(count > 1 for count in builds), "syncs": sum(count > 1 for count in syncs.values())}
 
     async def _preload(self, record: dict[str, Any], first: int, count: int) -> int:
         """Store copies of a finished record under other names."""

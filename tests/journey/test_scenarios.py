@@ -18,13 +18,26 @@ PERFORMANCES = [
     *[("broken-build", weather) for weather in ("calm", "slow", "flapping", "rate-limited")],
     *[("outage", weather) for weather in ("calm", "slow", "flapping", "rate-limited")],
     *[("bad-message", weather) for weather in ("calm", "rate-limited")],
+    ("crash", "calm"),
+    ("broker-down", "calm"),
+    *[("flapping", weather) for weather in ("calm", "slow")],
+    *[("supersede", weather) for weather in ("calm", "slow")],
+    *[("cancel", weather) for weather in ("calm", "slow")],
+    *[("rollback", weather) for weather in ("calm", "slow")],
 ]
 EXTERNAL = {
     "first-deployment": {"builds": 4, "syncs": 4, "records": 4, "repositories": 2},
     "broken-build": {"builds": 4, "syncs": 2, "records": 2, "repositories": 2},
     "outage": {"builds": 4, "syncs": 4, "records": 4, "repositories": 2},
     "bad-message": {"builds": 12, "syncs": 12, "records": 4, "repositories": 2},
+    "crash": {"builds": 6, "syncs": 6, "records": 4, "repositories": 2},
+    "broker-down": {"builds": 8, "syncs": 8, "records": 4, "repositories": 2},
+    "flapping": {"builds": 12, "syncs": 12, "records": 4, "repositories": 2},
+    "supersede": {"builds": 4, "syncs": 2, "records": 2, "repositories": 2},
+    "cancel": {"builds": 6, "syncs": 6, "records": 2, "repositories": 2},
+    "rollback": {"builds": 6, "records": 2, "repositories": 2},
 }
+"""How many syncs a rollback takes depends on which component had begun when the other one failed."""
 SIDE_BY_SIDE = 6
 Started = dict[tuple[str, str], Future[Played]]
 
@@ -46,7 +59,7 @@ def test_a_scenario_ends_as_expected_by_the_simulators_counters(started: Started
     assert played.status == 0, played.errors
     assert played.document["ok"] is True
     assert played.document["scenario"] == scenario
-    assert played.external == EXTERNAL[scenario]
+    assert played.external.items() >= EXTERNAL[scenario].items()
     assert played.ends() == ENDS.get(scenario, played.ends())
     for operation in played.document["operations"]:
         assert operation["terminalHeartbeats"] == 1, operation
@@ -57,6 +70,12 @@ ENDS = {
     "first-deployment": ["Succeeded"] * 3,
     "broken-build": ["Succeeded", "Failed", "Succeeded"],
     "outage": ["Succeeded"] * 3,
+    "crash": ["Succeeded"] * 4,
+    "broker-down": ["Succeeded"] * 5,
+    "flapping": ["Succeeded"] * 7,
+    "supersede": ["Succeeded", "Superseded", "Succeeded", "Superseded"],
+    "cancel": ["Succeeded", "Succeeded", "Cancelled", "Cancelled"],
+    "rollback": ["Succeeded", "Succeeded", "RolledBack", "Superseded", "Succeeded"],
 }
 
 

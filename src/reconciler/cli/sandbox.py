@@ -17,7 +17,8 @@ from reconciler.cli.guide import guide
 from reconciler.cli.run import stop_on_signals
 from reconciler.cli.watch import watch
 from reconciler.domain.errors import ReconcilerError
-from reconciler.sandbox.running import NotReady, Sandbox
+from reconciler.sandbox.apart import NotReady
+from reconciler.sandbox.running import Sandbox
 from reconciler.sandbox.samples import SAMPLES, Requests
 from reconciler.sandbox.scenarios import SCENARIOS, Play
 from reconciler.sandbox.weather import Weather
@@ -142,6 +143,7 @@ async def play_scenario(options: Options) -> int:
         variables=scenario.variables,
         install_signals=lambda: stop_on_signals(stop.set),
         log_level="error",
+        apart=scenario.apart,
     ) as sandbox:
         play = Play(sandbox, scenario, seed=options.seed, operations=options.operations, weather=options.weather)
         if options.live:

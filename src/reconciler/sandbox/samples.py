@@ -1,7 +1,7 @@
 """Ready-made requests for realistic projects: what a back office sends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -79,6 +79,8 @@ class Site:
     name: str
     domain: str
     target: str
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+    """What else its declaration says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,14 @@ class Sample:
                 {"name": part.name, "path": part.path, "port": part.port, "host": part.host} for part in self.parts
             ],
             "environments": [
-                {"name": site.name, "domain": site.domain, "dnsTarget": site.target} for site in self.sites
+                {"name": site.name, "domain": site.domain, "dnsTarget": site.target, **site.wishes}
+                for site in self.sites
             ],
         }
+
+    def wishing(self, **wishes: Any) -> "Sample":
+        """Return the same project, all environments of which are declared with something more."""
+        return replace(self, sites=tuple(replace(site, wishes=wishes) for site in self.sites))
 
     def records(self, environment: str) -> dict[str, str]:
         """Return the DNS records of an environment: names within the zone, and what they point to."""

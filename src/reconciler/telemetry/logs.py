@@ -21,8 +21,9 @@ Format = Literal["auto", "json", "console"]
 
 _QUIET = ("aiormq", "aio_pika", "asyncio", "aiohttp.access")
 """Libraries that tell at INFO what nobody asked for."""
-_RETRIES = "Request attempt #"
-"""Kopf tells each retry of each of its watches as an error; an outage is told once, by who notices it."""
+_RETRIES = (("kopf.", "Request attempt #"), ("aiormq.", "error when creating transport"))
+"""Kopf tells each retry of each of its watches as an error, the AMQP library each attempt to connect; an outage is told
+once, by who notices it."""
 _KOPF = ("settings", "k8s_skip", "k8s_ref")
 _FIELDS = ("operation", "project", "environment", "component", "traceparent")
 
@@ -78,7 +79,8 @@ def _formatter(secrets: Secrets, *, is_json: bool) -> logging.Formatter:
 
 def _is_not_noise(record: logging.LogRecord) -> bool:
     """Leave retries out unless everything is wanted."""
-    is_retry = record.name.startswith("kopf.") and str(record.msg).startswith(_RETRIES)
+    text = str(record.msg)
+    is_retry = any(record.name.startswith(name) and text.startswith(words) for name, words in _RETRIES)
     return not is_retry or logging.getLogger().isEnabledFor(logging.DEBUG)
 
 

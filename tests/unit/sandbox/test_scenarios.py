@@ -49,7 +49,10 @@ def world() -> Iterator[World]:
 
 
 def test_every_scenario_of_the_issue_is_there_with_one_line_about_it() -> None:
-    assert set(SCENARIOS) >= {"first-deployment", "broken-build", "outage", "bad-message"}
+    assert set(SCENARIOS) >= {
+        *("first-deployment", "broken-build", "outage", "bad-message"),
+        *("crash", "broker-down", "flapping", "supersede", "cancel", "rollback"),
+    }
     for name, scenario in SCENARIOS.items():
         assert scenario.name == name
         assert 0 < len(scenario.description) < 110

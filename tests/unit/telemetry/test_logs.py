@@ -125,3 +125,10 @@ def test_the_level_is_obeyed(secrets: Secrets, level: str, told: int) -> None:
     log.debug("debug")
     log.info("info")
     assert len(lines(stream)) == told
+
+
+def test_each_attempt_to_reach_a_broker_that_is_away_is_no_line_of_its_own() -> None:
+    stream = io.StringIO()
+    set_up_logs(Secrets(), level="info", format_="json", stream=stream)
+    logging.getLogger("aiormq.connection").error("error when creating transport: %s", "refused")
+    assert stream.getvalue() == ""

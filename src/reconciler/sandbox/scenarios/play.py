@@ -1,13 +1,14 @@
 """What a scenario is made of, and what it may do: send, wait, expect."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
 from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.names import application_name, record_name
 from reconciler.sandbox.judging import problems
 from reconciler.sandbox.report import Report, external_of, outcome_of, view_of
 from reconciler.sandbox.running import Sandbox
@@ -28,6 +29,7 @@ class Scenario:
         play: plays it; what it expects and does not get it says with `Play.expect`.
         operations: how many there are when nobody says.
         variables: settings of the operator that the story needs.
+        apart: the operator lives in a process of its own, because the story kills it.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Scenario:
     play: Callable[["Play"], Awaitable[None]]
     operations: int
     variables: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
 
 
 class Play:
@@ -43,6 +46,7 @@ class Play:
     Attributes:
         operations: how many are asked for.
         dice: everything random of the story.
+        weather: over all systems, where the story does not change it.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Play:
         self.operations = operations or scenario.operations
         self.dice = Random(seed)
         self.requests = Requests(self.dice)
-        self._weather = weather
+        self.weather = weather
         self._clock = clock or SystemClock()
         self._sent: list[Request] = []
         self._problems: list[str] = []
@@ -75,7 +79,7 @@ class Play:
 
     async def perform(self, within: float) -> Report:
         """Play, wait for every end, judge."""
-        self.world.set_weather(self._weather)
+        self.world.set_weather(self.weather)
         try:
             async with asyncio.timeout(within):
                 await self.scenario.play(self)
@@ -131,6 +135,24 @@ class Play:
         """Return how far an operation is."""
         return view_of(self.sandbox, request)
 
+    async def cancel(self, request: Request) -> None:
+        """Ask for the end of a deployment, as a person does."""
+        await self.sandbox.edit("DeploymentRecord", record_name(request.operation_id), {"spec": {"cancel": True}})
+
+    async def until_at(self, request: Request, stage: str, state: str = "Waiting") -> None:
+        """Wait until a stage of a deployment, of any component, is in a state."""
+        await self.sandbox.until(lambda: any(_is_at(self.view(request), stage, state)))
+
+    def builds_of(self, request: Request) -> list[str]:
+        """Return how the builds of a deployment ended, or `building`, as Jenkins counted them."""
+        builds = self.world.jenkins.builds
+        return [one.state for one in builds if one.parameters.get("OPERATION_ID") == request.operation_id]
+
+    def live_images(self, sample: Sample, environment: str) -> dict[str, tuple[str, ...]]:
+        """Return what runs in an environment, by application, as Argo CD has it."""
+        names = (application_name(sample.name, environment, part.name) for part in sample.parts)
+        return {name: self.world.argocd.live_images(name) for name in names}
+
     def samples(self) -> tuple[Sample, ...]:
         """Return as many projects as the operations are worth."""
         return SAMPLES[: 1 + (self.operations - 1) // _OPERATIONS_PER_PROJECT]
@@ -156,3 +178,8 @@ class Play:
         self.expect(self.sandbox.is_up, "the operator is not up any more")
         found = (*self._problems, *problems(self.world, outcomes))
         return Report(self.scenario.name, self.seed, outcomes, external_of(self.world), found)
+
+
+def _is_at(view: OperationView | None, stage: str, state: str) -> Iterator[bool]:
+    for one in view.stages if view else ():
+        yield (one.name, one.state) == (stage, state)
