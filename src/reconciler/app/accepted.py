@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from reconciler.clients.kubernetes import Kubernetes
 from reconciler.domain.keys import Body
 from reconciler.operator.cache import Cache, Source
+from reconciler.resilience.moments import Moment, passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,15 @@ class Accepted:
 
     async def create(self, kind: str, namespace: str, body: Body) -> Body:
         """Store a new one."""
-        return self._known(await self.kubernetes.create(kind, namespace, body))
+        with passing(Moment.CREATE, kind):
+            stored = await self.kubernetes.create(kind, namespace, body)
+        return self._known(stored)
 
     async def replace(self, kind: str, namespace: str, name: str, body: Body) -> Body:
         """Store it guarded by the resource version in `body`."""
-        return self._known(await self.kubernetes.replace(kind, namespace, name, body))
+        with passing(Moment.CHANGE, kind):
+            stored = await self.kubernetes.replace(kind, namespace, name, body)
+        return self._known(stored)
 
     def _known(self, body: Body) -> Body:
         self.cache.remember(body, Source.OWN_WRITE)

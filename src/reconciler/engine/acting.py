@@ -11,6 +11,7 @@ from reconciler.domain.errors import Conflict, OutcomeUnknown, ReconcilerError, 
 from reconciler.domain.resources import Claim, Settled, Step
 from reconciler.engine.answering import answer_for
 from reconciler.engine.patience import Patience
+from reconciler.resilience.moments import Moment, passing
 
 K = TypeVar("K")
 
@@ -81,7 +82,8 @@ class Actor:
             return Acted(Settled.NOT_SENT, {}, self._answer(error, step, nudge))
         self.audit.intended(subject, nudge, claim)
         try:
-            facts = await nudge.act()
+            with passing(Moment.ACT, nudge.what):
+                facts = await nudge.act()
         except Conflict as error:
             self.audit.outcome(subject, nudge, claim, f"Conflict: {error.message}", {})
             return Acted(Settled.NOT_SENT, {}, is_conflict=True)

@@ -13,6 +13,7 @@ from reconciler.engine.answering import masked
 from reconciler.engine.claims import Held, claim_or_hold, seen
 from reconciler.engine.folding import claimed, fold, settled
 from reconciler.engine.patience import Incarnation, Patience
+from reconciler.resilience.moments import Moment, passing
 
 K = TypeVar("K")
 S = TypeVar("S", bound=Step)
@@ -66,6 +67,7 @@ class Engine:
         """Look and act until there is nothing to do now. Raises Conflict when the subject changed meanwhile."""
         steps = dict(work.steps())
         acted: dict[K, Acted] = {}
+        done: tuple[str, ...] = ()
         for _ in range(_MOST_ROUNDS):
             answers = await work.look(steps)
             steps, nudges = self._decide(steps, answers)
@@ -74,12 +76,16 @@ class Engine:
                     continue
                 break
             stored_at = self.clock.monotonic()
-            await self._store(work, steps, acted)
+            claimed_now = tuple(nudge.what for nudge in nudges.values())
+            with passing(Moment.OUTCOME, *done), passing(Moment.CLAIM, *claimed_now):
+                await self._store(work, steps, acted)
+            done = claimed_now
             acted = await self.actor.act_all(work.subject, nudges, steps, stored_at)
             steps = self._with_outcomes(steps, acted)
             if any(one.answer is not None or one.is_conflict for one in acted.values()):
                 break
-        await self._store(work, steps, acted)
+        with passing(Moment.OUTCOME, *done):
+            await self._store(work, steps, acted)
         if any(one.is_conflict for one in acted.values()):
             raise Conflict("somebody else changed it first")
 

@@ -12,6 +12,7 @@ from reconciler.domain.errors import NotFound
 from reconciler.domain.keys import KINDS, Body, Key, Kind, key_of, revision_of
 from reconciler.domain.names import FINALIZER
 from reconciler.operator.cache import Cache, Source
+from reconciler.resilience.moments import Moment, passing
 
 
 class Reads(Protocol):
@@ -131,14 +132,17 @@ class Store:
             return body
         kind, key = KINDS[body["kind"]], key_of(body)
         version = body["metadata"]["resourceVersion"]
-        return self._keep(await self._api.patch_status(kind, key.namespace, key.name, {"status": difference}, version))
+        with passing(Moment.STATUS, kind.kind):
+            stored = await self._api.patch_status(kind, key.namespace, key.name, {"status": difference}, version)
+        return self._keep(stored)
 
     async def ensure_finalizer(self, body: Body, finalizer: str = FINALIZER) -> Body:
         """Put our finalizer on, unless it is there or the resource is being deleted. Raises Conflict, NotFound."""
         finalizers = list(body["metadata"].get("finalizers") or ())
         if finalizer in finalizers or body["metadata"].get("deletionTimestamp"):
             return body
-        return await self._write_finalizers(body, [*finalizers, finalizer])
+        with passing(Moment.FINALIZER_ON, body["kind"]):
+            return await self._write_finalizers(body, [*finalizers, finalizer])
 
     async def remove_finalizer(self, body: Body, finalizer: str = FINALIZER) -> Body | None:
         """Take our finalizer off; None when the resource is gone by it (or was already). Raises Conflict."""
@@ -146,7 +150,8 @@ class Store:
         if finalizer not in finalizers:
             return body
         try:
-            stored = await self._write_finalizers(body, [other for other in finalizers if other != finalizer])
+            with passing(Moment.FINALIZER_OFF, body["kind"]):
+                stored = await self._write_finalizers(body, [other for other in finalizers if other != finalizer])
         except NotFound:
             self._bury(body)
             return None
@@ -167,13 +172,17 @@ class Store:
         """Merge `patch` into the resource that `body` shows, guarded. Raises Conflict, NotFound, Invalid."""
         kind, key = KINDS[body["kind"]], key_of(body)
         version = body["metadata"]["resourceVersion"]
-        return self._keep(await self._api.patch(kind, key.namespace, key.name, patch, version))
+        with passing(Moment.CHANGE, kind.kind):
+            stored = await self._api.patch(kind, key.namespace, key.name, patch, version)
+        return self._keep(stored)
 
     async def create(self, body: Body) -> Body:
         """Create a resource. Raises AlreadyExists, NotFound (the namespace), Invalid."""
         kind = KINDS[body["kind"]]
         body = {"apiVersion": kind.api_version, **body}
-        return self._keep(await self._api.create(kind, body["metadata"]["namespace"], body))
+        with passing(Moment.CREATE, kind.kind):
+            stored = await self._api.create(kind, body["metadata"]["namespace"], body)
+        return self._keep(stored)
 
     async def delete(self, body: Body) -> Body | None:
         """Delete exactly the resource that `body` shows, by its uid; gone already is fine.
@@ -182,7 +191,8 @@ class Store:
         """
         kind, key = KINDS[body["kind"]], key_of(body)
         try:
-            left = await self._api.delete(kind, key.namespace, key.name, uid=body["metadata"].get("uid"))
+            with passing(Moment.DELETE, kind.kind):
+                left = await self._api.delete(kind, key.namespace, key.name, uid=body["metadata"].get("uid"))
         except NotFound:
             left = None
         if left is None:

@@ -31,6 +31,7 @@ from reconciler.clients.rabbitmq.subscription import Handler, Subscription
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.messages import Topology
+from reconciler.resilience.moments import Moment, passing
 
 _LOG = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ class RabbitMQ:
             timestamp=timestamp,
             delivery_mode=DeliveryMode.PERSISTENT if persistent else DeliveryMode.NOT_PERSISTENT,
         )
-        with outcome_of(exchange, routing_key):
+        with outcome_of(exchange, routing_key), passing(Moment.PUBLISH, exchange or routing_key):
             async with asyncio.timeout(self._publish_timeout.total_seconds()):
                 # Not by an Exchange: that holds the channel until each message is written, one after the other, a turn
                 # of the loop or more for each; with many looks under way heartbeats would wait for seconds.

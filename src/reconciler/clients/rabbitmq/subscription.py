@@ -12,6 +12,7 @@ from typing import Any
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from reconciler.clients.rabbitmq.failures import GOODBYE, LOST, report_end
+from reconciler.resilience.moments import Moment, passing
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Delivery:
 
     async def ack(self) -> None:
         """Say that it is done."""
-        with contextlib.suppress(*LOST):
+        with contextlib.suppress(*LOST), passing(Moment.ACK, self.routing_key):
             await self.message.ack()
 
     async def give_back(self) -> None:
