@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 SOURCES := src tests bench
 SEEDS ?= 500
+KILLS ?= 100
+SEED ?= 1
 
-.PHONY: help install demo test check fix simulate bench generate lock clean
+.PHONY: help install demo test check fix simulate kills bench generate lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +43,9 @@ fix: install ## Format and mend what can be mended by itself
 
 simulate: install ## Run SEEDS simulated histories with faults and kills on virtual time
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+kills: install ## Kill real operators at every point, and KILLS times at random moments drawn from SEED
+	$(BIN)/python -m tests.kills --random $(KILLS) --seed $(SEED)
 
 bench: install ## Measure; nothing is asserted
 	$(BIN)/python -m bench

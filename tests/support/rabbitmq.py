@@ -40,10 +40,16 @@ class BrokerUnderTest:
 @pytest.fixture(scope="session")
 def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real RabbitMQ that belongs to this session alone."""
-    if (reason := _why_not()) is not None:
+    if (reason := why_no_rabbitmq()) is not None:
         print(f"\nreal RabbitMQ: SKIPPED, {reason}")
         pytest.skip(f"real RabbitMQ: {reason}")
-    folder = tmp_path_factory.mktemp("rabbitmq")
+    with a_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def a_rabbitmq(folder: Path) -> Iterator[str]:
+    """Run a real RabbitMQ with all its files in a folder; the URL leads to it."""
     amqp, dist, epmd = _free_ports(3)
     environment = _environment(folder, amqp=amqp, dist=dist, epmd=epmd)
     with (
@@ -67,7 +73,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[BrokerUnderTes
     await sandbox.stop()
 
 
-def _why_not() -> str | None:
+def why_no_rabbitmq() -> str | None:
     """Tell why there is no RabbitMQ here, after trying to install it."""
     if _SERVER.exists() and shutil.which("epmd"):
         return None
