@@ -361,6 +361,14 @@ class FixedClock(SystemClock):
         ({"X_RateLimit_Reset": str(int(NOW.timestamp()) + 13)}, "", 13),
         ({}, '{"code":"TOO_MANY_REQUESTS","retryAfterSec":14}', 14),
         ({"Retry_After": "soon"}, "", 60),
+        ({"Retry_After": "5, 9"}, "", 9),
+        ({"Retry_After": "-1"}, "", 60),
+        ({"Retry_After": "nan"}, "", 60),
+        ({"Retry_After": "Sun, 06 Nov 99999999999999999999 08:49:37 GMT"}, "", 60),
+        ({"Retry_After": "8", "X_RateLimit_Reset": str(int(NOW.timestamp()) + 13)}, "", 8),
+        ({"X_Retry_After": "16", "X_RateLimit_Remaining": "0"}, "", 16),
+        ({"RateLimit_Remaining": "0;w=21600"}, "toomanyrequests: You have reached your pull rate limit", 60),
+        ({}, '{"code":"QUOTA_EXCEEDED"}', 60),
         ({"Retry_After": str(10**8 - 1)}, "", 86400),
         ({}, "Too Many Requests (HAP429)", 60),
     ],
@@ -375,6 +383,40 @@ async def test_retry_after_is_read_in_all_forms_and_obeyed(
     assert isinstance(first, RateLimited)
     assert first.retry_after == timedelta(seconds=seconds)
     assert isinstance(second, RateLimited)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry_After": "7"}, 7),
+        ({"X_RateLimit_Reset": str(int(NOW.timestamp()) + 13)}, None),
+        ({}, None),
+    ],
+)
+async def test_only_a_refusal_for_a_limit_speaks_of_the_limit(
+    server: Server, make: Callable[..., Endpoint], headers: dict[str, str], seconds: float | None
+) -> None:
+    server.says(503, '{"retryAfterSec": 14}', **headers)
+    error = await error_of(make(clock=FixedClock()).ask("GET", "/x"))
+    assert isinstance(error, Unavailable)
+    assert error.retry_after == (None if seconds is None else timedelta(seconds=seconds))
+
+
+async def test_a_429_that_does_not_say_is_obeyed_for_as_long_as_the_system_is_set_to(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
+    server.says(429)
+    error = await error_of(make(bounds=Bounds(limited_for=timedelta(seconds=9))).ask("GET", "/x"))
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == timedelta(seconds=9)
+
+
+async def test_a_429_is_obeyed_by_all_that_use_the_key(server: Server, make: Callable[..., Endpoint]) -> None:
+    server.says(429, "", Retry_After="30")
+    limiter = Limiter(5, timedelta(minutes=1), starts_full=False)
+    await error_of(make(limiter=limiter).ask("GET", "/x"))
+    assert isinstance(await error_of(make(limiter=limiter).ask("GET", "/x")), RateLimited)
     assert len(server.requests) == 1
 
 

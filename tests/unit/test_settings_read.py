@@ -11,7 +11,7 @@ from reconciler.settings import Knob, knobs
 SOURCE = Path(__file__).parents[2] / "src/reconciler"
 GROUPS = {knob.group for knob in knobs()}
 GROUP_OF_CLASS = {knob.kind.__name__: knob.group for knob in knobs()}
-SHARED = {"timeout", "concurrency"}
+SHARED = {"timeout", "concurrency", "limited_for"}
 """What all outside systems have; `app.endpoints` reads it of any group that is handed on as a whole."""
 
 Names = Mapping[str, str]

@@ -5,19 +5,21 @@ the credentials it names.
 """
 
 import base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 
 from reconciler.app.endpoints import Endpoints
+from reconciler.app.limits import KeyLimiter
 from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
 from reconciler.app.secrets import SecretReader
 from reconciler.clients import godaddy
 from reconciler.clients.argocd import ArgoCD, ArgoSession, translator
 from reconciler.clients.asks import Reply, Translate
 from reconciler.clients.dockerhub import DockerHub
+from reconciler.clients.endpoint import Endpoint
 from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.clients.oci import Credentials, OciRegistry
@@ -28,12 +30,12 @@ from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone
 from reconciler.domain.resources.common import SecretReference
 from reconciler.domain.resources.settings import RegistryProvider
 from reconciler.domain.urls import longest_prefix
-from reconciler.resilience.limiter import Limiter
 from reconciler.settings import Settings
-from reconciler.settings.groups import GoDaddy as GoDaddySettings
 
 Woken = Callable[[str], None]
 _MINUTE = timedelta(minutes=1)
+LIMITED = frozenset({"dns"})
+"""The systems with a limit that we keep from our side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ class Connections:
         self._jenkins: dict[Where, JenkinsLine] = {}
         self._argo: dict[Where, ArgoLine] = {}
         self._registries: dict[tuple[Where, str, str], DockerHub | OciRegistry] = {}
+        self._registry_doors: dict[Where, Endpoint] = {}
         self._zones: dict[Where, ZoneLine] = {}
+        own = settings.godaddy
+        self._limits = endpoints.limits("dns", own.requests_per_minute, _MINUTE, starts_full=own.starts_full)
 
     # Jenkins
 
@@ -186,12 +191,12 @@ class Connections:
         own = self._settings.registry
         origins = own.token_origins
         credentials = partial(self._registry_credentials, where)
-        registry = self._endpoints.make("registry", where.endpoint, own, allowed_origins=origins)
+        registry = self._registry_door(where, origins)
         if provider is RegistryProvider.OCI:
             return OciRegistry(
                 registry, origin=where.endpoint, credentials=credentials, token_origins=origins, clock=self._clock
             )
-        hub = self._endpoints.make("registry", own.hub_endpoint, own)
+        hub = self._registry_door(replace(where, endpoint=own.hub_endpoint.rstrip("/")))
         return DockerHub(
             hub,
             registry,
@@ -201,6 +206,14 @@ class Connections:
             token_origins=origins,
             clock=self._clock,
         )
+
+    def _registry_door(self, where: Where, allowed_origins: Collection[str] = ()) -> Endpoint:
+        """Return the one endpoint of a registry under one credential: namespaces share breaker, permits and limit."""
+        if (door := self._registry_doors.get(where)) is None:
+            door = self._registry_doors[where] = self._endpoints.make(
+                "registry", where.endpoint, self._settings.registry, allowed_origins=allowed_origins
+            )
+        return door
 
     async def _registry_credentials(self, where: Where) -> Credentials | None:
         own = self._settings.registry
@@ -218,13 +231,14 @@ class Connections:
             settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "GODADDY_ENDPOINT"
         )
         if (line := self._zones.get(where)) is None:
+            limiter = KeyLimiter(self._limits, where.endpoint)
             endpoint = self._endpoints.make(
                 "dns",
                 where.endpoint,
                 own,
-                authorization=partial(self._sso_key, where),
+                authorization=partial(self._sso_key, where, limiter),
                 translate=self._forgetting(where, godaddy.translate),
-                limiter=_limiter(own, self._clock),
+                limiter=limiter,
             )
             line = self._zones[where] = ZoneLine(GoDaddy(endpoint), self._clock)
         return line
@@ -237,7 +251,8 @@ class Connections:
         """Return the zones of the account that the settings name."""
         return (await self.records(settings)).client
 
-    async def _sso_key(self, where: Where) -> Mapping[str, str]:
+    async def _sso_key(self, where: Where, limiter: KeyLimiter) -> Mapping[str, str]:
+        """Authorize with what the Secret says now, under the limit of that key."""
         own = self._settings.godaddy
         key, secret = own.key.get_secret_value(), own.secret.get_secret_value()
         if where.secret:
@@ -245,13 +260,14 @@ class Connections:
             key, secret = values["key"], values["secret"]
         if not key:
             raise Missing("GODADDY_KEY and GODADDY_SECRET, or credentialsRef of the DNSZone")
+        limiter.use(key)
         return {"authorization": f"sso-key {key}:{secret}"}
 
     def _forgetting(self, where: Where, translate: Translate | None = None) -> Translate:
-        """Read answers as the vendor does, and the Secret again after a 401: it may have been changed."""
+        """Read answers as the vendor does, and the Secret again after a refusal: it may have been changed."""
 
         def read(reply: Reply, operation: str) -> ReconcilerError | None:
-            if reply.status == HTTPStatus.UNAUTHORIZED and where.secret:
+            if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) and where.secret:
                 self._secrets.forget(where.namespace, where.secret)
             return translate(reply, operation) if translate else None
 
@@ -282,10 +298,6 @@ class Connections:
         for argo in self._argo.values():
             await argo.close()
         await self._endpoints.close()
-
-
-def _limiter(own: GoDaddySettings, clock: Clock) -> Limiter:
-    return Limiter(own.requests_per_minute, _MINUTE, name="dns", clock=clock, starts_full=own.starts_full)
 
 
 def _where(

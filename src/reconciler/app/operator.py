@@ -8,6 +8,7 @@ Made from settings, ways to the API server and a clock; the sandbox makes the sa
 
 import asyncio
 import logging
+import math
 import secrets
 import socket
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from functools import partial
 from reconciler.agenda.agenda import Agenda
 from reconciler.agenda.resync import Found, Resync
 from reconciler.app.broker import amqp_url, topology_of
+from reconciler.app.connections import LIMITED
 from reconciler.app.crew import Crew, first_of
+from reconciler.app.endpoints import Strain
 from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
 from reconciler.clients.kubernetes import Call, Credentials, Kubernetes
@@ -31,6 +34,8 @@ from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.shell import Shell
 from reconciler.operator.store import Store
+from reconciler.resilience.breaker import State
+from reconciler.resilience.limiter import LimiterState
 from reconciler.settings import Settings
 from reconciler.telemetry.loop_lag import measure_lag
 from reconciler.telemetry.masking import Secrets
@@ -251,9 +256,35 @@ class Operator:
             ask = partial(self._system_state, system)
             health.register(name, ask)
             self.metrics.connected_while(system, partial(_is_ok, ask))
+            self._measure_strain(system)
         self.metrics.connected_while("kubernetes", partial(_is_ok, self._kubernetes_state))
         health.must_live("parts", lambda: self._crew.lives)
         return health
+
+    def _measure_strain(self, system: str) -> None:
+        def breaker() -> str:
+            strain = self.shift.endpoints.strain_on(system)
+            return (strain.breaker if strain else State.CLOSED).value
+
+        def measured(of: Callable[[Strain], float]) -> Callable[[], float]:
+            return lambda: of(strain) if (strain := self.shift.endpoints.strain_on(system)) else 0.0
+
+        def limited(of: Callable[[LimiterState], float]) -> Callable[[], float]:
+            return measured(lambda strain: of(strain.limit) if strain.limit else math.nan)
+
+        self.metrics.breaker_is(system, breaker)
+        self.metrics.permits_are(
+            system,
+            in_use=measured(lambda strain: strain.permits_taken),
+            waiting=measured(lambda strain: strain.permits_waiting),
+        )
+        if system in LIMITED:
+            self.metrics.limiter_is(
+                system,
+                left=limited(lambda limit: limit.left),
+                free_in=limited(lambda limit: limit.free_in),
+                waiting=limited(lambda limit: limit.waiting),
+            )
 
     def _kubernetes_state(self) -> PartState:
         asked = self.kubernetes.state()

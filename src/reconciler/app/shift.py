@@ -31,6 +31,7 @@ from reconciler.operator.leadership import Leadership
 from reconciler.reporting.announcing import Announcer
 from reconciler.reporting.events import EventPoster
 from reconciler.reporting.heartbeats import HeartbeatSender
+from reconciler.resilience.errand import on_errand
 from reconciler.settings import Settings
 from reconciler.telemetry.logs import about
 
@@ -192,7 +193,8 @@ class Shift:
         assert self._workers is not None  # noqa: S101 - the agenda runs only after they were made
         if not self._parts.leadership.is_leading:
             raise Unavailable("this replica does not lead any more", system="kubernetes")
-        with about(operation=key.name if key.kind == "DeploymentRecord" else "", resource=str(key)):
+        operation = key.name if key.kind == "DeploymentRecord" else ""
+        with about(operation=operation, resource=str(key)), on_errand(str(key)):
             return await self._workers.look(key)
 
 

@@ -15,10 +15,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -27,11 +27,10 @@ from yarl import URL
 from reconciler.clients.asks import Asks, Authorization, Headers, Observe, Reply, Translate
 from reconciler.clients.http_errors import Asked
 from reconciler.clients.http_wire import changes, lower, payload_of, without
-from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import Invalid, RateLimited, ReconcilerError, Unavailable
 from reconciler.resilience.breaker import Breaker
 from reconciler.resilience.budget import spending
-from reconciler.resilience.limiter import Limiter
 from reconciler.resilience.permits import Permits
 
 __all__ = ["Asks", "Authorization", "Bounds", "Endpoint", "Headers", "Observe", "Reply", "Translate"]
@@ -49,7 +48,7 @@ class Bounds:
         timeout: for a whole request, authorization not included; a budget handed down may shorten it.
         concurrency: requests under way at once; streams are not counted.
         permit_timeout: the longest wait for one of them, and for a place in the limiter's window.
-        limited_for: how long nothing is asked after a 429 that does not say.
+        limited_for: how long nothing is asked after a 429 that does not say for how long.
         body: the largest answer, in bytes.
         line: the longest line of a stream, in bytes.
     """
@@ -70,6 +69,22 @@ class _Request:
     payload: bytes | None
 
 
+def _unheard(_: bool) -> None:  # noqa: FBT001 - a row
+    """Hear nothing."""
+
+
+class Limits(Protocol):
+    """A provider's limit, as an endpoint keeps it; `resilience.limiter.Limiter` is one."""
+
+    async def acquire(self, patience: float) -> None:
+        """Take a place in the window and wait for it, at most `patience` seconds. Raises RateLimited."""
+        ...
+
+    def leave_alone(self, seconds: float) -> None:
+        """Give no places for so long: the provider said so."""
+        ...
+
+
 class Endpoint:
     """One outside system under one credential. `close()` it at the end."""
 
@@ -82,7 +97,8 @@ class Endpoint:
         translate: Translate | None = None,
         bounds: Bounds | None = None,
         breaker: Breaker | None = None,
-        limiter: Limiter | None = None,
+        limiter: Limits | None = None,
+        turned_away: Callable[[bool], None] = _unheard,
         allowed_origins: Collection[str] = (),
         mask: Callable[[str], str] = str,
         observe: Observe | None = None,
@@ -100,6 +116,7 @@ class Endpoint:
             bounds: timeouts and sizes.
             breaker: shared by endpoints of the same system and credential; default one of its own.
             limiter: shared by all that use one key; default none.
+            turned_away: told when the permits begin to turn requests away, and when they cease to.
             allowed_origins: other origins (`https://auth.docker.io`) that absolute URLs may name; never authorized.
             mask: takes secrets out of a provider's words; see `telemetry.masking`.
             observe: told about every request.
@@ -111,7 +128,9 @@ class Endpoint:
         self.bounds = bounds or Bounds()
         self.clock = clock or SystemClock()
         self.breaker = breaker or Breaker(system, clock=self.clock)
-        self.permits = Permits(self.bounds.concurrency, patience=self.bounds.permit_timeout, name=system)
+        self.permits = Permits(
+            self.bounds.concurrency, patience=self.bounds.permit_timeout, name=system, used_up=turned_away
+        )
         self._base = base_url.rstrip("/")
         self._origin = URL(self._base, encoded=True).origin()
         self._origins = {self._origin, *(URL(origin).origin() for origin in allowed_origins)}
@@ -156,6 +175,12 @@ class Endpoint:
                     if reply.status not in expect:
                         raise self._error(asked, reply, merged)
             return reply
+
+    @property
+    def left_alone_until(self) -> datetime | None:
+        """Until when nothing is asked because the system said so; None while it may be asked."""
+        left = self._blocked_until - self.clock.monotonic()
+        return self.clock.now() + timedelta(seconds=left) if left > 0 else None
 
     async def close(self) -> None:
         """Close the session for good; requests under way end with Unavailable or OutcomeUnknown."""
@@ -256,8 +281,10 @@ class Endpoint:
         error.status = error.status or reply.status
         if isinstance(error, RateLimited):
             error.retry_after = self.bounds.limited_for if error.retry_after is None else error.retry_after
-            until = self.clock.monotonic() + error.retry_after.total_seconds()
-            self._blocked_until = max(self._blocked_until, until)
+            seconds = error.retry_after.total_seconds()
+            self._blocked_until = max(self._blocked_until, self.clock.monotonic() + seconds)
+            if self._limiter is not None:
+                self._limiter.leave_alone(seconds)
         return error
 
     def _check(self) -> None:
@@ -266,7 +293,8 @@ class Endpoint:
         self.breaker.check()
         left = self._blocked_until - self.clock.monotonic()
         if left > 0:
-            message = f"{self.system} asked to be left alone for a while"
+            until = rfc3339(self.clock.now() + timedelta(seconds=left))
+            message = f"{self.system} asked to be left alone until {until}"
             raise RateLimited(message, retry_after=timedelta(seconds=left), system=self.system)
 
     async def _take_place(self) -> None:

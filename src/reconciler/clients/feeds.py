@@ -21,6 +21,7 @@ from reconciler.domain.errors import ReconcilerError, Unavailable
 from reconciler.domain.outside.applications import Application
 from reconciler.domain.outside.builds import Build, BuildKey
 from reconciler.resilience.backoff import Backoff
+from reconciler.resilience.errand import on_errand
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,10 @@ class _Feed(Generic[Key]):
         raise NotImplementedError
 
     async def _run(self) -> None:
+        with on_errand(f"feed {self.name}"):  # not on that of the look that happened to begin it
+            await self._follow_when_wanted()
+
+    async def _follow_when_wanted(self) -> None:
         while True:
             await self._until_wanted()
             problem = await self._problem_of_following()

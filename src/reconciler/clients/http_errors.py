@@ -82,26 +82,29 @@ _FINAL: Mapping[int, type[Refused | NotFound | Conflict | Invalid]] = {
 }
 
 
-def retry_after(headers: Mapping[str, str], now: datetime, body: bytes = b"") -> timedelta | None:
+def retry_after(headers: Mapping[str, str], now: datetime, body: bytes | None = None) -> timedelta | None:
     """Return how long a system wants to be left alone, in whichever of the known forms it says so, else None.
 
-    Header names are lower case. Forms (FACTS 3.1, 4.2, KUBE_API): `Retry-After` as seconds, as HTTP date, as unix
-    time; `X-Retry-After` as unix time; `retryAfterSec` in GoDaddy's body; `X-RateLimit-Reset` as unix time or seconds.
+    Args:
+        headers: names are lower case.
+        now: by which moments are turned into waits.
+        body: of a refusal for a limit (429); None for other answers, which may carry the limit's headers as well and
+            do not speak of it.
+
+    Forms (FACTS 3.1, 4.2, KUBE_API): `Retry-After` as seconds, as HTTP date, as unix time; `X-Retry-After` as unix
+    time; `retryAfterSec` in GoDaddy's body; `X-RateLimit-Reset` as unix time or seconds.
     """
-    for value in (
-        headers.get("retry-after"),
-        headers.get("x-retry-after"),
-        _hint(body),
-        headers.get("x-ratelimit-reset"),
-    ):
-        if value and (delay := _delay(value, now)) is not None:
-            return min(delay, LONGEST)
-    return None
+    said = [headers.get("retry-after"), headers.get("x-retry-after")]
+    if body is not None:
+        said += [_hint(body), headers.get("x-ratelimit-reset")]
+    delays = (delay for value in said if value and (delay := _delay(value, now)) is not None)
+    return next((min(delay, LONGEST) for delay in delays), None)
 
 
 def _delay(value: str, now: datetime) -> timedelta | None:
     try:
-        number = float(value)
+        # A header that came twice is one list; who says two times is left alone for the longer one.
+        number = max(float(part) for part in value.split(","))
     except ValueError:
         return _until_date(value, now)
     if not 0 <= number < 1e12:  # noqa: PLR2004 - beyond any unix time in seconds; also refuses nan
@@ -113,7 +116,7 @@ def _delay(value: str, now: datetime) -> timedelta | None:
 def _until_date(value: str, now: datetime) -> timedelta | None:
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=now.tzinfo)

@@ -14,6 +14,11 @@
     ├── Missing                something named in a resource is not there yet (a Secret, a key of it, a resource)
     └── InvalidMessage         a message that can never be accepted: dead letters
 
+What systems distinguish beyond that changes nothing for the caller, and stays with the clients: a token that is renewed
+once after a 401 before it is Refused; an Argo CD 403 that means NotFound, told apart by asking with the project; an
+existing object that is equal, which is success, and one that differs, which is AlreadyExists. HTTP status alone decides
+neither at Argo CD nor at Jenkins: `clients/argocd/errors.py`, `clients/http_errors.py`.
+
 No message carries a body, a query string, a header or a secret; providers' words are masked and cut to 256 characters.
 """
 

@@ -1,6 +1,7 @@
 """Settings: what one look at a settings resource does, whatever its kind."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -46,6 +47,7 @@ from reconciler.projects.argocd import ArgoProjects, ArgoRemoval, ArgoSetup
 from reconciler.projects.jenkins import JenkinsRemoval, JenkinsSetup, Jobs
 from reconciler.projects.polls import Polls, next_poll
 from reconciler.projects.setup import SetupLook, SetupWork
+from reconciler.resilience.errand import sweeping
 
 RECONCILE_AT = "freeleaps.com/reconcile-at"
 _POLL = timedelta(seconds=300)
@@ -105,7 +107,8 @@ class Settings:
         if resource.is_paused:
             return None
         resource.body = await self.store.ensure_finalizer(body)
-        return await self._compare(resource)
+        with sweeping() if _is_settled(resource) else nullcontext():
+            return await self._compare(resource)
 
     async def _compare(self, resource: Resource) -> datetime | None:
         """Compare what the settings own with what is wanted, if it is time or something else is wanted than before."""
@@ -282,6 +285,15 @@ _KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZ
 def _holds(zone: DNSZone, environment: Body) -> bool:
     """Tell whether an environment's domain lies in a zone."""
     return f".{environment['spec'].get('domain', '')}".endswith(f".{zone.spec.domain}")
+
+
+def _is_settled(resource: Resource) -> bool:
+    """Tell whether nobody waits for this look: all was brought in order before, and is looked at for drift."""
+    status = SettingsStatus.model_validate(resource.body.get("status") or {})
+    is_ready = any(one.type == "Ready" and one.status == "True" for one in status.conditions)
+    token = resource.metadata.annotations.get(RECONCILE_AT)
+    is_asked_for = token not in (None, status.handled.get(RECONCILE_AT))
+    return is_ready and not is_asked_for and status.observed_generation == resource.metadata.generation
 
 
 def _for(project: DevOpsProject, looks: Sequence[SetupLook]) -> Sequence[SetupLook]:

@@ -14,6 +14,7 @@ from reconciler.domain.changes import Change
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import kstatus, reachability, with_condition
 from reconciler.domain.drift import DriftRules, as_fought, as_repair, as_reported, as_wanted, drift_of, standing
+from reconciler.domain.errors import RateLimited
 from reconciler.domain.keys import Key
 from reconciler.domain.names import shortened
 from reconciler.domain.resources import (
@@ -33,6 +34,7 @@ from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.projects.polls import TOLD_AGAIN
+from reconciler.resilience.errand import errand
 
 _SHOWS_BY = timedelta(seconds=60)
 """After this long a change has shown, or it had no effect."""
@@ -140,6 +142,7 @@ class SetupWork:
         now = self._clock.now()
         asked = await answers_of({look.name: _asked(look)}, {look.name: step}, now, self._patience, self.subject)
         answer = _once(asked[look.name], step, now)
+        _leave_as_it_is(answer, now)
         match answer:
             case Done():
                 was_ours = step.claim is not None and step.claim.settled is not Settled.NOT_SENT
@@ -262,6 +265,17 @@ def _once(answer: Answer, step: SetupStep, now: datetime) -> Answer:
     if claim.settled is not Settled.DONE or step.state is StepState.DONE or now >= shows_by:
         return answer
     return Waiting(f"an effect of: {answer.what}", shows_by, reason="ReadLag", system=answer.system)
+
+
+def _leave_as_it_is(answer: Answer, now: datetime) -> None:
+    """End a poll that is not let in now: it has learned nothing, so what was known stays as it is told.
+
+    Raises:
+        RateLimited: with the time of the next look.
+    """
+    if errand().is_sweep and isinstance(answer, Waiting) and answer.reason == RateLimited.__name__:
+        wait = answer.until - now if answer.until else None
+        raise RateLimited(answer.what, retry_after=wait, system=answer.system)
 
 
 async def _asked(step: SetupLook) -> Answer:

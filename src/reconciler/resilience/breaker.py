@@ -14,7 +14,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from reconciler.domain.clock import Clock, SystemClock
+from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import CircuitOpen, RateLimited, ReconcilerError, Unavailable
 
 
@@ -54,7 +54,14 @@ class Rules:
 
 
 class Breaker:
-    """One per outside system and credential."""
+    """One per outside system and credential.
+
+    Attributes:
+        name: the system.
+        state: what it does with the next request.
+        since: of the state, by the wall clock; None as long as it never turned.
+        era: counts the turns.
+    """
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class Breaker:
     ) -> None:
         self.name = name
         self.state = State.CLOSED
+        self.since: datetime | None = None
         self.era = 0
         self._rules = rules or Rules()
         self._clock = clock or SystemClock()
@@ -128,6 +136,7 @@ class Breaker:
 
     def _turn(self, state: State) -> None:
         former, self.state = self.state, state
+        self.since = self._clock.now()
         self.era += 1
         self._is_probing = False
         if state is State.OPEN:
@@ -143,11 +152,9 @@ class Breaker:
         return max(0.0, self._opens_until - self._clock.monotonic())
 
     def _refusal(self, retry_after: timedelta) -> CircuitOpen:
-        return CircuitOpen(
-            f"{self.name} is not asked: it failed before, and is tried again in {retry_after.total_seconds():.0f} s",
-            retry_after=retry_after,
-            system=self.name,
-        )
+        probe = rfc3339(self._clock.now() + retry_after)
+        message = f"{self.name} is not asked, it failed before: breaker {self.state}, next probe at {probe}"
+        return CircuitOpen(message, retry_after=retry_after, system=self.name)
 
 
 class Call:
@@ -201,11 +208,13 @@ def counts_against(error: BaseException) -> bool:
 
 
 class _Recent:
-    """Counts of the last seconds, one bucket per second."""
+    """Counts of the last seconds, one bucket per second, and their sums."""
 
     def __init__(self, window: timedelta) -> None:
         self._seconds = max(1, round(window.total_seconds()))
         self._buckets: deque[list[int]] = deque()
+        self._calls = 0
+        self._failures = 0
 
     def add(self, now: float, *, failed: bool) -> None:
         second = int(now // 1)
@@ -213,9 +222,13 @@ class _Recent:
             self._buckets.append([second, 0, 0])
         self._buckets[-1][1] += 1
         self._buckets[-1][2] += failed
+        self._calls += 1
+        self._failures += failed
 
     def counts(self, now: float) -> tuple[int, int]:
         oldest = int(now // 1) - self._seconds
         while self._buckets and self._buckets[0][0] <= oldest:
-            self._buckets.popleft()
-        return sum(bucket[1] for bucket in self._buckets), sum(bucket[2] for bucket in self._buckets)
+            _, calls, failures = self._buckets.popleft()
+            self._calls -= calls
+            self._failures -= failures
+        return self._calls, self._failures

@@ -183,6 +183,9 @@ class Jenkins(Group):
     folder: str = Field("freeleaps", description="The folder for the projects that name none.", min_length=1)
     timeout: Patience = Field(30 * _SECOND, description="For one request.")
     concurrency: Count = Field(32, description="Requests under way at once.")
+    limited_for: Patience = Field(
+        10 * _SECOND, description="How long nothing is asked after a 429 that does not say for how long."
+    )
     watch_interval: Patience = Field(
         5 * _SECOND, description="How often one list answers for all running builds of a server."
     )
@@ -206,6 +209,9 @@ class ArgoCD(Group):
     password: Secret = Field(NO_SECRET, description="The user's password.")
     timeout: Patience = Field(30 * _SECOND, description="For one request.")
     concurrency: Count = Field(32, description="Requests under way at once; the stream is not counted.")
+    limited_for: Patience = Field(
+        10 * _SECOND, description="How long nothing is asked after a 429 that does not say for how long."
+    )
 
     @model_validator(mode="after")
     def _has_credentials(self) -> Self:
@@ -247,6 +253,9 @@ class Registry(Group):
     )
     timeout: Patience = Field(30 * _SECOND, description="For one request.")
     concurrency: Count = Field(32, description="Requests under way at once.")
+    limited_for: Patience = Field(
+        _MINUTE, description="How long nothing is asked after a 429 that does not say for how long."
+    )
 
     @model_validator(mode="after")
     def _has_credentials(self) -> Self:
@@ -274,6 +283,9 @@ class GoDaddy(Group):
     )
     timeout: Patience = Field(30 * _SECOND, description="For one request.")
     concurrency: Count = Field(8, description="Requests under way at once.")
+    limited_for: Patience = Field(
+        _MINUTE, description="How long nothing is asked after a 429 that does not say for how long."
+    )
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:

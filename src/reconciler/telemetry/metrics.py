@@ -61,6 +61,19 @@ class Metrics:
         )
         self._breaker_state = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", "system")
         self._breaker_changes = self._counter("breaker_changes", "Changes of a breaker's state.", "system", "state")
+        self._permits_in_use = self._gauge(
+            "permits_in_use", "Requests under way through the fullest endpoint of a system.", "system"
+        )
+        self._permits_waiting = self._gauge("permits_waiting", "Requests that wait for a permit.", "system")
+        self._limiter_left = self._gauge(
+            "limiter_places_left", "Requests that our own limit still allows now, by the key with the fewest.", "system"
+        )
+        self._limiter_free_in = self._gauge(
+            "limiter_next_free_seconds", "Until our own limit allows another request; 0 now.", "system"
+        )
+        self._limiter_waiting = self._gauge(
+            "limiter_waiting", "Errands that our own limit turned away and that are expected back.", "system"
+        )
         self._messages = self._counter("messages", "Messages settled.", "type", "outcome")
         self._heartbeats = self._counter("heartbeats", "Heartbeats sent.", "outcome")
         self._heartbeat_queue = self._gauge("heartbeat_queue", "Heartbeats that wait to be sent.")
@@ -100,11 +113,26 @@ class Metrics:
         """Count a request to the API server; `status` is HTTP's number or an error's name."""
         self._kubernetes_requests.labels(verb, kind, status).inc()
 
-    def breaker_turned(self, system: str, former: str, state: str) -> None:
-        """Hear of a breaker's change; fits `resilience.breaker.Listener`."""
-        del former
-        self._breaker_state.labels(system).set(BREAKER_STATES[state])
+    def breaker_turned(self, system: str, state: str) -> None:
+        """Count a change of a breaker's state."""
         self._breaker_changes.labels(system, state).inc()
+
+    def breaker_is(self, system: str, state: Callable[[], str]) -> None:
+        """Ask at each scrape for the state of a system's breakers."""
+        self._breaker_state.labels(system).set_function(lambda: BREAKER_STATES[state()])
+
+    def permits_are(self, system: str, *, in_use: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """Ask at each scrape how many permits of a system are in use, and how many wait for one."""
+        self._permits_in_use.labels(system).set_function(in_use)
+        self._permits_waiting.labels(system).set_function(waiting)
+
+    def limiter_is(
+        self, system: str, *, left: Callable[[], float], free_in: Callable[[], float], waiting: Callable[[], float]
+    ) -> None:
+        """Ask at each scrape how our own limit stands; `free_in` in seconds. NaN where no key was used yet."""
+        self._limiter_left.labels(system).set_function(left)
+        self._limiter_free_in.labels(system).set_function(free_in)
+        self._limiter_waiting.labels(system).set_function(waiting)
 
     def message_settled(self, type_: str, outcome: str) -> None:
         """Count a message; the type is empty where it could not be read."""

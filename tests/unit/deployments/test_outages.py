@@ -8,6 +8,8 @@ import pytest
 from reconciler.domain.errors import Missing, OutcomeUnknown, RateLimited, Refused, Unavailable
 from reconciler.domain.outside.builds import Build, BuildKey, JobPath
 from reconciler.domain.resources import StageName
+from reconciler.resilience.breaker import Breaker, Rules
+from reconciler.resilience.limiter import Limiter
 from support.moments import EIGHT
 from support.scene import Killed, World
 
@@ -109,6 +111,25 @@ async def test_a_limit_is_obeyed_to_the_second() -> None:
     world = World()
     world.outside.jenkins.outage = RateLimited("429", retry_after=timedelta(seconds=90), system="jenkins")
     assert await world.look(world.ask()) == EIGHT + timedelta(seconds=90)
+
+
+async def test_an_open_breaker_and_a_limit_of_our_own_say_until_when_in_the_status() -> None:
+    world = World()
+    breaker = Breaker("jenkins", rules=Rules(failures=1, jitter=0), clock=world.clock)
+    breaker.admit().failed()
+    limiter = Limiter(60, timedelta(minutes=1), name="jenkins", clock=world.clock, slack=0)
+    key, told = world.ask(), []
+    for ask in (breaker.check, limiter.reserve):
+        with pytest.raises(Unavailable) as caught:
+            ask()
+        world.outside.jenkins.outage = caught.value
+        await world.look(key)
+        status = world.record(key).status
+        told.append((status.reason, status.waiting_for, status.next_look_at))
+    minute_later = EIGHT + timedelta(minutes=1)
+    assert [(reason, due) for reason, _, due in told] == [("CircuitOpen", minute_later), ("RateLimited", minute_later)]
+    assert "breaker open, next probe at 2026-11-23T08:01:00Z" in told[0][1]
+    assert "our own limit of 60 requests in 60 s to jenkins is used up until 2026-11-23T08:01:00Z" in told[1][1]
 
 
 async def test_waits_grow_with_an_outage_up_to_a_minute() -> None:

@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.errors import Refused, Unavailable
+from reconciler.domain.errors import RateLimited, Refused, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape
 from reconciler.domain.outside.builds import Job, JobPath, JobShape
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
+from reconciler.resilience.errand import errand
 from support.moments import EIGHT
 from support.projects import ARGO, JENKINS, PROJECT, REGISTRY, ZONE, SetupWorld
 from support.scene import OWNER, SPACE, Killed, environment, kill_at
@@ -236,6 +237,40 @@ async def test_a_zone_that_cannot_be_used_says_why(zone: Zone | None, reason: st
     world.add(DNSZone, "example.com", domain="example.com")
     await world.settings.look(ZONE)
     assert world.conditions(ZONE)["Stalled"] == ("True", reason)
+
+
+async def test_a_poll_is_a_sweep_and_what_somebody_waits_for_is_not() -> None:
+    world = SetupWorld()
+    seen: list[bool] = []
+    find_zone = world.accounts.find_zone
+
+    async def noting(domain: str) -> Zone | None:
+        seen.append(errand().is_sweep)
+        return await find_zone(domain)
+
+    world.accounts.find_zone = noting  # type: ignore[method-assign]
+    world.add(DNSZone, "example.com", domain="example.com")
+    await world.settings.look(ZONE)
+    world.clock.advance(600)
+    await world.settings.look(ZONE)
+    body = world.store.read(ZONE) or {}
+    asked_for = {**body["metadata"], "annotations": {"freeleaps.com/reconcile-at": "now"}}
+    world.store.put({**body, "metadata": asked_for})
+    await world.settings.look(ZONE)
+    assert seen == [False, True, False]
+
+
+async def test_a_poll_that_is_not_let_in_leaves_what_is_known_as_it_is() -> None:
+    world = SetupWorld()
+    world.add(DNSZone, "example.com", domain="example.com")
+    await world.settings.look(ZONE)
+    before = world.store.status(ZONE)
+    world.clock.advance(600)
+    world.accounts.outage = RateLimited("429", retry_after=timedelta(seconds=40), system="dns")
+    with pytest.raises(RateLimited) as caught:
+        await world.settings.look(ZONE)
+    assert caught.value.retry_after == timedelta(seconds=40)
+    assert world.store.status(ZONE) == before
 
 
 async def test_removal_takes_the_job_before_the_credential_and_lets_go() -> None:

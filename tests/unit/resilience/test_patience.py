@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.domain.errors import Unavailable
 from reconciler.resilience.backoff import Backoff
 from reconciler.resilience.budget import remaining, spending
+from reconciler.resilience.errand import sweeping
 from reconciler.resilience.permits import Permits
 
 
@@ -103,3 +106,66 @@ async def test_a_cancelled_waiter_keeps_no_permit() -> None:
         await asyncio.gather(waiting, return_exceptions=True)
     async with permits.permit():
         assert permits.taken == 1
+
+
+async def hold(permits: Permits, order: list[str], name: str, *, is_sweep: bool = False) -> None:
+    with sweeping() if is_sweep else nullcontext():
+        async with permits.permit():
+            order.append(name)
+            await asyncio.sleep(0)
+
+
+async def test_a_sweep_leaves_the_last_permits_to_what_somebody_waits_for() -> None:
+    permits = Permits(4, patience=timedelta(milliseconds=1), name="shopd")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            with sweeping():
+                await stack.enter_async_context(permits.permit())
+        with sweeping(), pytest.raises(Unavailable):
+            await stack.enter_async_context(permits.permit())
+        await stack.enter_async_context(permits.permit())
+        assert permits.taken == 4
+
+
+async def test_what_somebody_waits_for_goes_before_sweeps_that_came_first_and_one_in_eight_is_a_sweep() -> None:
+    permits = Permits(1, patience=timedelta(seconds=20))
+    order: list[str] = []
+    async with asyncio.TaskGroup() as group, permits.permit():
+        for _ in range(3):
+            group.create_task(hold(permits, order, "sweep", is_sweep=True))
+        for _ in range(16):
+            group.create_task(hold(permits, order, "urgent"))
+        await asyncio.sleep(0)
+        assert permits.waiting == 19
+    assert order == [*["urgent"] * 7, "sweep"] * 2 + ["urgent"] * 2 + ["sweep"]
+
+
+async def test_permits_tell_when_they_begin_and_cease_to_turn_away() -> None:
+    told: list[bool] = []
+    permits = Permits(2, patience=timedelta(0), used_up=told.append)
+    async with permits.permit(), permits.permit():
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await hold(permits, [], "late")
+        assert told == [True]
+    assert told == [True, False]
+
+
+@given(bound=st.integers(1, 4), steps=st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.booleans()), max_size=40))
+def test_permits_are_never_more_than_the_bound_and_none_is_lost(
+    bound: int, steps: list[tuple[int, bool, bool]]
+) -> None:
+    async def history() -> None:
+        permits = Permits(bound, patience=timedelta(seconds=60))
+        tasks: list[asyncio.Task[None]] = []
+        for turns, is_sweep, is_cancelled in steps:
+            tasks.append(asyncio.ensure_future(hold(permits, [], "one", is_sweep=is_sweep)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+                assert permits.taken <= bound
+            if is_cancelled:
+                tasks[len(tasks) // 2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (permits.taken, permits.waiting) == (0, 0)
+
+    asyncio.run(history())
