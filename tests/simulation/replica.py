@@ -229,6 +229,10 @@ class _Metrics:
         if outcome == "bug" and not self._process.is_dead:
             self._world.fail("bug", "a look failed unexpectedly")
 
+    def bug_met(self, error: str) -> None:
+        if not self._process.is_dead:
+            self._world.fail("bug", f"{error} in a look or an act")
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
 

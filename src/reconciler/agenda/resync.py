@@ -124,6 +124,9 @@ class Resync:
                     delay = max(delay, exc.retry_after)
             except ReconcilerError as exc:
                 delay = self._after_failure(exc)
+            except Exception as exc:  # noqa: BLE001 - one pass' bug must not end all passes
+                _log.exception("the resync failed unexpectedly")
+                delay = self._after_failure(exc)
             else:
                 self.failures, self.problem = 0, ""
                 self._report(found)
@@ -151,7 +154,7 @@ class Resync:
         gone = self._memory.drop_absent(kind.kind, namespace, present, int(version or 0))
         return Found(len(present), different, len(gone))
 
-    def _after_failure(self, exc: ReconcilerError) -> timedelta:
+    def _after_failure(self, exc: Exception) -> timedelta:
         self.failures += 1
         hint = " (are the resource definitions installed?)" if isinstance(exc, NotFound) else ""
         self.problem = f"{exc}{hint}"

@@ -54,6 +54,7 @@ class Shift:
     def __init__(self, parts: "Operator") -> None:
         """Make the parts; nothing is opened yet."""
         settings, clock = self.settings, self.clock = parts.settings, parts.clock
+        self.metrics = parts.metrics
         self.store, self.signals, self.secrets = parts.store, parts.signals, parts.secrets
         topology = topology_of(settings)
         self.me = Incarnation(parts.replica, secrets.token_hex(8))

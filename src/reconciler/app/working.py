@@ -17,10 +17,13 @@ from reconciler.deployments.stages.queue import Queue
 from reconciler.deployments.stages.sync import SyncStage
 from reconciler.deployments.stages.verify import VerifyStage
 from reconciler.deployments.work import Stages
+from reconciler.domain.clock import Clock
 from reconciler.domain.drift import DriftRules
+from reconciler.domain.errors import ReconcilerError
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from reconciler.engine.acting import Actor
+from reconciler.engine.bugs import Bugs, tell_broken
 from reconciler.engine.echo import echo
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Patience
@@ -37,21 +40,39 @@ if TYPE_CHECKING:
     from reconciler.app.shift import Shift
 
 Look = Callable[[Key], Awaitable[datetime | None]]
+_LOOK = "a look"
 _SETTINGS = ("JenkinsSettings", "ArgoSettings", "ContainerRegistry", "GitCredential", "DNSZone")
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The controllers, by kind."""
+    """The controllers, by kind, and what becomes of a look that fails unexpectedly."""
 
     store: Store
     by_kind: Mapping[str, Look]
+    clock: Clock
+    patience: Patience
+    bugs: Bugs
 
     async def look(self, key: Key) -> datetime | None:
         """Look at one resource, and say which of its annotations are known by it; return when to look again."""
-        due = await self.by_kind[key.kind](key)
-        await echo(self.store, key)
+        try:
+            due = await self.by_kind[key.kind](key)
+            await echo(self.store, key)
+        except ReconcilerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged, counted and told in the status
+            return await self._after_bug(key, error)
+        self.bugs.over(str(key), _LOOK)
         return due
+
+    async def _after_bug(self, key: Key, error: Exception) -> datetime | None:
+        now = self.clock.now()
+        waiting = self.bugs.wait_for(str(key), _LOOK, error, None, now, self.patience)
+        body = self.store.read(key)
+        if waiting.remedy and body is not None:
+            await tell_broken(self.store, body, error, now, self.patience.person)
+        return waiting.until
 
 
 def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = lambda: True) -> Workers:
@@ -60,7 +81,8 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     patience = Patience(send=settings.deployments.claim_window, request=settings.jenkins.timeout)
     audit = AuditTrail(clock=clock, mask=parts.secrets.mask, asked_by=_asked_by(parts))
     actor = Actor(clock=clock, audit=audit, patience=patience, may_act=may_act)
-    engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience, mask=parts.secrets.mask)
+    bugs = Bugs(met=parts.metrics.bug_met)
+    engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience, bugs=bugs, mask=parts.secrets.mask)
     stages = Stages(
         queue=Queue(store=store, clock=clock, owner=owner),
         build=BuildStage(servers=connections, own_registry=settings.registry.endpoint),
@@ -105,7 +127,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     )
     by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, controller.look)
     by_kind |= {"DeploymentRecord": deployments.look, "Environment": environments.look, "DevOpsProject": projects.look}
-    return Workers(store, by_kind)
+    return Workers(store, by_kind, clock, patience, bugs)
 
 
 def deadlines_of(settings: Settings) -> dict[StageName, timedelta]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from reconciler.deployments.chain import QUEUE, being_built, by_key, skipped, stages_of
 from reconciler.deployments.ending import (
     Ending,
+    broken_since,
     cancelled_without,
     ending_from_outside,
     ending_of,
@@ -25,7 +26,7 @@ from reconciler.deployments.stages.queue import queued
 from reconciler.deployments.work import Deadlines, DeploymentWork, Stages
 from reconciler.domain.answers import Failed, Waiting
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import AlreadyExists, Conflict, NotFound
+from reconciler.domain.errors import AlreadyExists, Conflict, NotFound, ReconcilerError
 from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER, environment_name, record_name
 from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, GoingBack, Phase, StepState
@@ -39,6 +40,7 @@ from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 
 _ANNOUNCE_BEFORE_REMOVAL = timedelta(minutes=5)
+_LOOK = "a look at the deployment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,14 @@ class Deployments:
             return await self._end_without_scene(record, Ending(Phase.FAILED, "InvalidSpec", message))
         if not record.is_deleting:
             record = DeploymentRecord(await self.store.ensure_finalizer(record.body))
-        return await self._go_on(record)
+        try:
+            due = await self._go_on(record)
+        except ReconcilerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it waits for a person, until the deadline that ends it
+            return await self._after_bug(key, record, error)
+        self.engine.bugs.over(record.operation_id, _LOOK)
+        return due
 
     async def _go_on(self, record: DeploymentRecord) -> datetime | None:
         try:
@@ -176,9 +185,9 @@ class Deployments:
         if isinstance(why, Failed):
             return await self._end_without_scene(record, ending_with(why.reason, why.message))
         now, taken_at = self.clock.now(), record.status.slot_taken_at
-        due = why.until
-        if taken_at is not None:
-            end = taken_at + self.deadline + paused_since(record.status.pauses, taken_at, now)
+        due, began = why.until, taken_at or broken_since(by_key(record.status.stages))
+        if began is not None:
+            end = began + self.deadline + paused_since(record.status.pauses, began, now)
             due = min(due or end, end)
             if now >= end:
                 message = f"not done in {self.deadline}; waited for: {why.what}"
@@ -187,9 +196,19 @@ class Deployments:
         steps[QUEUE] = fold(steps[QUEUE], why, now, 0) if not steps[QUEUE].state.is_end else steps[QUEUE]
         if not record.status.stages:
             steps = {QUEUE: steps[QUEUE]}
-        said = (why.reason, f"waiting for {why.what}") if taken_at is not None else ("", "")
+        text = "; ".join(part for part in (f"waiting for {why.what}", why.remedy) if part)
+        said = (why.reason, text) if taken_at is not None else ("", "")
         await self.store.write_status(record.body, rendered(record, steps, now, None, *said))
         return due
+
+    async def _after_bug(self, key: Key, record: DeploymentRecord, error: Exception) -> datetime | None:
+        """Try again soon after a bug that is no stage's own; after the limit wait for a person, until the deadline."""
+        now = self.clock.now()
+        waiting = self.engine.bugs.wait_for(record.operation_id, _LOOK, error, None, now, self.patience)
+        body = self.store.read(key)
+        if not waiting.remedy or body is None:
+            return waiting.until
+        return await self._without_scene(DeploymentRecord(body), waiting)
 
     async def _end_without_scene(self, record: DeploymentRecord, ending: Ending) -> datetime | None:
         environment = await self._environment(record)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.deployments.chain import (
+    QUEUE,
     by_key,
     failed_of,
     has_changed_environment,
@@ -15,7 +16,7 @@ from reconciler.deployments.chain import (
 )
 from reconciler.deployments.rendering import why_failed
 from reconciler.deployments.scene import Scene, StepKey
-from reconciler.domain.answers import Failed, Waiting
+from reconciler.domain.answers import INTERNAL_ERROR, Failed, Waiting
 from reconciler.domain.lifetimes import end_of
 from reconciler.domain.resources import (
     Concurrency,
@@ -80,7 +81,8 @@ def ending_from_outside(
     steps = by_key(record.status.stages)
     if record.status.going_back is not None or is_complete(steps):
         return None
-    if taken_at is not None and scene.worked(taken_at) >= deadline:
+    began = taken_at or broken_since(steps)
+    if began is not None and scene.worked(began) >= deadline:
         last = record.status.waiting_for or "nothing"
         return Ending(Phase.FAILED, "DeadlineExceeded", f"not done in {deadline}; waited for: {last}")
     if record.is_deleting or record.spec.cancel:
@@ -97,6 +99,15 @@ def ending_from_outside(
     if newest is None or not is_newer or environment.status.superseded_in_row >= most_supersedes:
         return None
     return Ending(Phase.SUPERSEDED, "Superseded", f"{newest.name} was asked for later")
+
+
+def broken_since(steps: Steps) -> datetime | None:
+    """Return since when a bug keeps a deployment from its place in the queue, where that is what it waits for.
+
+    The queue itself has no deadline, and an operation must end all the same.
+    """
+    queue = steps.get(QUEUE)
+    return queue.waiting_since if queue and queue.reason == INTERNAL_ERROR else None
 
 
 def _ending_back(going_back: GoingBack, steps: Steps) -> Ending | None:

@@ -13,7 +13,7 @@ from reconciler.deployments.stages.build import BuildStage
 from reconciler.deployments.stages.queue import Queue
 from reconciler.deployments.stages.rollback import RollbackStage
 from reconciler.deployments.stages.sync import SyncStage
-from reconciler.domain.answers import Answer, Facts, Failed, Nudge, Skipped, Waiting
+from reconciler.domain.answers import Answer, Broken, Facts, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import Component, DeploymentRecord, GoingBack, Phase, StageName, StageStatus
@@ -183,7 +183,7 @@ class DeploymentWork:
 
     def _bounded(self, answer: Answer, step: StageStatus, now: datetime) -> Answer:
         """Look again no later than the stage's deadline."""
-        if self._limit(step) is None or not isinstance(answer, Waiting):
+        if self._limit(step) is None or not isinstance(answer, Waiting | Broken):
             return answer
         deadline = self._deadline(step, now)
         if deadline <= now:

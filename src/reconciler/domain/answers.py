@@ -88,4 +88,20 @@ class Failed:
     facts: Facts = field(default_factory=dict)
 
 
-Answer = Done | Skipped | Waiting | Nudge | Failed
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The look itself failed with an error that nobody expected: a bug. No stage says so; the engine finds out.
+
+    Attributes:
+        error: what was raised.
+        until: look again no later than that; None: whenever it seems best.
+    """
+
+    error: BaseException
+    until: datetime | None = None
+
+
+INTERNAL_ERROR = "InternalError"
+"""The reason of a wait that a bug is the cause of."""
+
+Answer = Done | Skipped | Waiting | Nudge | Failed | Broken

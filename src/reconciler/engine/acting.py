@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from reconciler.domain.answers import Answer, Facts, Nudge
+from reconciler.domain.answers import INTERNAL_ERROR, Answer, Broken, Facts, Nudge
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Conflict, OutcomeUnknown, ReconcilerError, Unavailable
 from reconciler.domain.resources import Claim, Settled, Step
@@ -91,6 +91,11 @@ class Actor:
             self.audit.outcome(subject, nudge, claim, f"{type(error).__name__}: {error.message}", {})
             how = Settled.UNKNOWN if isinstance(error, OutcomeUnknown) else Settled.NOT_SENT
             return Acted(how, {}, self._answer(error, step, nudge))
+        except (Exception, asyncio.CancelledError) as error:  # a bug; it must not take the acts beside it down
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            self.audit.outcome(subject, nudge, claim, f"{INTERNAL_ERROR}: {type(error).__name__}", {})
+            return Acted(Settled.UNKNOWN, {}, Broken(error))
         self.audit.outcome(subject, nudge, claim, "Done", facts)
         return Acted(Settled.DONE, facts)
 

@@ -1,15 +1,16 @@
 """One pass over one subject, told in words: look, decide, store the claims, act, look on, store what came back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from reconciler.domain.answers import Answer, Done, Failed, Nudge, Skipped, Waiting
+from reconciler.domain.answers import INTERNAL_ERROR, Answer, Broken, Done, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Conflict
 from reconciler.domain.resources import Settled, Step
 from reconciler.engine.acting import Acted, Actor
 from reconciler.engine.answering import masked
+from reconciler.engine.bugs import Bugs
 from reconciler.engine.claims import Held, claim_or_hold, seen
 from reconciler.engine.folding import claimed, fold, settled
 from reconciler.engine.patience import Incarnation, Patience
@@ -62,6 +63,7 @@ class Engine:
     patience: Patience
     most_attempts: int = 5
     mask: Callable[[str], str] = str
+    bugs: Bugs = field(default_factory=Bugs)
 
     async def carry_out(self, work: Work[K, S]) -> None:
         """Look and act until there is nothing to do now. Raises Conflict when the subject changed meanwhile."""
@@ -70,7 +72,7 @@ class Engine:
         done: tuple[str, ...] = ()
         for _ in range(_MOST_ROUNDS):
             answers = await work.look(steps)
-            steps, nudges = self._decide(steps, answers)
+            steps, nudges = self._decide(work.subject, steps, answers)
             if not nudges:
                 if any(_opens_more(answer) for answer in answers.values()):
                     continue
@@ -81,7 +83,7 @@ class Engine:
                 await self._store(work, steps, acted)
             done = claimed_now
             acted = await self.actor.act_all(work.subject, nudges, steps, stored_at)
-            steps = self._with_outcomes(steps, acted)
+            steps = self._with_outcomes(work.subject, steps, acted)
             if any(one.answer is not None or one.is_conflict for one in acted.values()):
                 break
         with passing(Moment.OUTCOME, *done):
@@ -89,11 +91,17 @@ class Engine:
         if any(one.is_conflict for one in acted.values()):
             raise Conflict("somebody else changed it first")
 
-    def _decide(self, steps: Mapping[K, S], answers: Mapping[K, Answer]) -> tuple[dict[K, S], dict[K, Nudge]]:
+    def _decide(
+        self, subject: str, steps: Mapping[K, S], answers: Mapping[K, Answer]
+    ) -> tuple[dict[K, S], dict[K, Nudge]]:
         decided, nudges, now = dict(steps), dict[K, Nudge](), self.clock.now()
         for key, answer in answers.items():
             step = steps[key]
+            if not isinstance(answer, Broken | Nudge):
+                self.bugs.over(subject, _named(key))
             match answer:
+                case Broken():
+                    decided[key] = fold(step, self._wait_for(subject, key, step, answer), now, 0)
                 case Done() | Skipped() | Waiting() | Failed():
                     decided[key] = fold(seen(step, answer), masked(answer, self.mask), now, self.most_attempts)
                 case Nudge():
@@ -105,15 +113,24 @@ class Engine:
                             nudges[key] = answer
         return decided, nudges
 
-    def _with_outcomes(self, steps: Mapping[K, S], acted: Mapping[K, Acted]) -> dict[K, S]:
+    def _wait_for(self, subject: str, key: K, step: S, broken: Broken) -> Waiting:
+        since = step.waiting_since if step.reason == INTERNAL_ERROR else None
+        waiting = self.bugs.wait_for(subject, _named(key), broken.error, since, self.clock.now(), self.patience)
+        is_sooner = broken.until is not None and waiting.until is not None and broken.until < waiting.until
+        return replace(waiting, until=broken.until) if is_sooner else waiting
+
+    def _with_outcomes(self, subject: str, steps: Mapping[K, S], acted: Mapping[K, Acted]) -> dict[K, S]:
         after, now = dict(steps), self.clock.now()
         for key, one in acted.items():
             step = settled(steps[key], one.settled, one.facts)
             match one.answer:
                 case Done() | Skipped() | Waiting() | Failed() as answer:
                     after[key] = fold(step, masked(answer, self.mask), now, self.most_attempts)
+                case Broken() as broken:
+                    after[key] = fold(step, self._wait_for(subject, key, step, broken), now, 0)
                 case _:
                     after[key] = step
+                    self.bugs.over(subject, _named(key))
         return after
 
     async def _store(self, work: Work[K, S], steps: Mapping[K, S], acted: Mapping[K, Acted]) -> None:
@@ -126,6 +143,15 @@ class Engine:
                 ours = {key: _outcome_onto(fresh[key], steps[key]) for key in acted if key in fresh}
                 await work.store({**fresh, **ours})
             raise
+
+
+def _named(key: object) -> str:
+    """Name a step for people: `sync of api`, `folder`."""
+    match key:
+        case (name, component):
+            return f"{name} of {component}" if component else str(name)
+        case _:
+            return str(key)
 
 
 def _opens_more(answer: Answer) -> bool:

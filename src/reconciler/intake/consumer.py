@@ -287,6 +287,9 @@ class Intake:
                 self._held_for = error.message
             except (ReconcilerError, ValueError):
                 break  # It answers, whatever it says.
+            except Exception:  # noqa: BLE001 - a bug here must not keep messages out for ever
+                _LOG.exception("the probe failed unexpectedly; messages are taken again")
+                break
             else:
                 break
         self._held_for = ""

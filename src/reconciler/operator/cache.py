@@ -7,6 +7,7 @@ while we wrote never takes our own write back.
 Bodies are handed out as they are, not as copies: who wants to change one copies it.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import orjson
 
 from reconciler.domain.keys import DEPLOYMENT_RECORD, ENVIRONMENT, Body, Key, key_of, revision_of
 
+_log = logging.getLogger(__name__)
 FINISHED = frozenset({"Succeeded", "Failed", "Cancelled", "Superseded", "RolledBack"})
 _METADATA_ONLY = frozenset({"Secret"})
 """Of these only `metadata` is kept: which version it is is all that anybody needs to be told."""
@@ -71,7 +73,7 @@ class Cache:
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> None:
-        """Call `listener` at each change, at once and in the same task; it must not fail and not wait."""
+        """Call `listener` at each change, at once and in the same task; it must not wait. Its failure is logged."""
         self._listeners.append(listener)
 
     def read(self, key: Key) -> Body | None:
@@ -182,7 +184,10 @@ class Cache:
 
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
-            listener(change)
+            try:
+                listener(change)
+            except Exception:  # noqa: BLE001 - it must not undo the change, nor keep others from hearing of it
+                _log.exception("a listener failed at %s", change.key)
 
 
 @dataclass(frozen=True, slots=True)

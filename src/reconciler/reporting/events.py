@@ -92,6 +92,9 @@ class EventPoster:
         except ReconcilerError as error:
             self.dropped += 1
             _log.debug("an Event was dropped: %s", error.message)
+        except Exception:  # noqa: BLE001 - one Event's bug must not keep the others back
+            self.dropped += 1
+            _log.exception("an Event was dropped by a bug")
         else:
             self.posted += 1
 

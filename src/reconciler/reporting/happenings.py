@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.domain.answers import INTERNAL_ERROR
 from reconciler.domain.keys import Body
 from reconciler.domain.resources import DriftState, Environment, Phase, StepState
 from reconciler.reporting.beats import ends_soon
@@ -30,7 +31,8 @@ def happenings(before: Body | None, after: Body) -> list[Happening]:
         return []
     old, new = before.get("status") or {}, after.get("status") or {}
     life = _of_lifetime(old, after) if after["kind"] == Environment.kind else ()
-    return [*_of_phase(old, new), *_of_steps(old, new), *life, *_of_drift(old, new), *_of_readiness(old, new)]
+    of_steps = (*_of_steps(old, new), *life, *_of_drift(old, new), *_of_bugs(old, new))
+    return [*_of_phase(old, new), *of_steps, *_of_readiness(old, new)]
 
 
 def _of_phase(old: Part, new: Part) -> Iterator[Happening]:
@@ -98,6 +100,14 @@ def _of_drift(old: Part, new: Part) -> Iterator[Happening]:
             yield Happening("DriftEnded", f"is as wanted again: {former['change']}")
 
 
+def _of_bugs(old: Part, new: Part) -> Iterator[Happening]:
+    """Tell once that every look at a resource fails unexpectedly; a bug of one step is told with the step."""
+    stalled, before = _condition(new, "Stalled"), _condition(old, "Stalled")
+    is_news = stalled.get("reason") == INTERNAL_ERROR != before.get("reason")
+    if is_news and not any(step.get("reason") == INTERNAL_ERROR for step in _steps(new)):
+        yield Happening(INTERNAL_ERROR, stalled.get("message", ""), is_warning=True)
+
+
 def _of_readiness(old: Part, new: Part) -> Iterator[Happening]:
     """Tell of kinds without phases when they become ready, or stop being so."""
     if "phase" in new:
@@ -106,6 +116,8 @@ def _of_readiness(old: Part, new: Part) -> Iterator[Happening]:
     if now.get("status") == "True" and before.get("status") != "True":
         yield Happening("Ready", now.get("message") or "is ready")
     stalled = _condition(new, "Stalled")
+    if stalled.get("reason") == INTERNAL_ERROR:
+        return
     was_stalled = _condition(old, "Stalled")
     if stalled.get("status") == "True" and stalled.get("reason") != was_stalled.get("reason") and not _steps(new):
         yield Happening(stalled.get("reason", "Stalled"), stalled.get("message", ""), is_warning=True)

@@ -154,6 +154,7 @@ class Sandbox:
                 raise NotReady(f"the operator is not ready after {_READY_WITHIN:.0f} s")
         finally:
             ready.cancel()
+            await asyncio.wait({ready})
 
     async def _open_office(self) -> None:
         """Connect the back office, and see the operator connected. Raises NotReady."""

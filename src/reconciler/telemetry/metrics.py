@@ -46,6 +46,7 @@ class Metrics:
         self._agenda_running = self._gauge("agenda_running", "Looks under way.", "lane")
         self._agenda_scheduled = self._gauge("agenda_scheduled", "Keys that are due later.")
         self._agenda_parked = self._gauge("agenda_parked", "Keys given up after too many unexpected errors.")
+        self._bugs = self._counter("bugs", "Errors that nobody expected, in looks and acts.", "error")
         self._requests = self._counter(
             "endpoint_requests", "Requests to outside systems.", "system", "operation", "outcome"
         )
@@ -99,6 +100,10 @@ class Metrics:
             self._agenda_running.labels(lane).set(count)
         self._agenda_scheduled.set(scheduled)
         self._agenda_parked.set(parked)
+
+    def bug_met(self, error: str) -> None:
+        """Count an unexpected error by its class."""
+        self._bugs.labels(error).inc()
 
     def requests_of(self, system: str) -> Callable[[str, str, float], None]:
         """Return the observer of an endpoint: it takes operation, outcome and seconds."""

@@ -118,6 +118,15 @@ async def test_after_a_failure_it_tries_again_soon() -> None:
     assert resync.failures == 0
 
 
+async def test_a_bug_in_a_pass_ends_no_other_pass() -> None:
+    server = Server()
+    server.troubles = [KeyError("bug")]
+    async with running(server) as resync:
+        await resync.complete.wait()
+
+    assert len(server.lists) == 2
+
+
 async def test_somebody_may_ask_for_a_pass() -> None:
     server = Server()
     async with running(server) as resync:

@@ -197,6 +197,13 @@ async def test_an_answer_that_says_no_ends_the_silence(world: World) -> None:
     await world.until(lambda: world.story == [["pause", "resume"], ["pause", "resume"]])
 
 
+async def test_a_bug_while_messages_are_held_does_not_hold_them_for_ever(world: World) -> None:
+    world.resources.failing = AWAY
+    await world.receive(reconcile())
+    world.resources.failing = KeyError("bug")
+    await world.until(lambda: world.story == [["pause", "resume"], ["pause", "resume"]])
+
+
 async def test_many_messages_in_the_silence_hold_once(world: World) -> None:
     world.resources.failing = AWAY
     await asyncio.gather(*(world.receive(reconcile(f"op-{n}")) for n in range(5)))

@@ -47,6 +47,20 @@ def test_an_older_event_never_replaces_our_own_newer_write() -> None:
     assert cache.read(A)["status"] == {"phase": "Running"}
 
 
+def test_a_listener_that_fails_keeps_no_other_from_hearing(caplog: pytest.LogCaptureFixture) -> None:
+    cache, heard = Cache(), list[Change]()
+
+    def fails(change: Change) -> None:
+        raise KeyError(change.key)
+
+    cache.subscribe(fails)
+    cache.subscribe(heard.append)
+
+    assert cache.remember(a_body(version=9))
+    assert len(heard) == 1
+    assert "a listener failed" in caplog.text
+
+
 def test_versions_are_compared_as_numbers() -> None:
     cache = Cache()
     cache.remember(a_body(version=99))

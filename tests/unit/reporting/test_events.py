@@ -104,6 +104,18 @@ async def test_events_are_dropped_and_counted_while_the_api_is_away() -> None:
         assert (poster.dropped, poster.posted) == (1, 1)
 
 
+async def test_a_bug_while_one_is_posted_keeps_no_other_back() -> None:
+    api = Api()
+    api.away = KeyError("bug")
+    async with posting(api) as poster:
+        poster.changed(body(phase="Running"), body("2", phase="Succeeded"))
+        await poster.flush()
+        api.away = None
+        poster.changed(body(phase="Running"), body("3", phase="Succeeded"))
+        await poster.flush()
+        assert (poster.dropped, poster.posted) == (1, 1)
+
+
 async def test_a_full_queue_drops_and_never_waits() -> None:
     poster = EventPoster(Api(), clock=StillClock(), replica="pod-0", capacity=2)
     for number in range(5):

@@ -11,6 +11,7 @@ from reconciler.telemetry.metrics import BREAKER_STATES, Metrics
 def fill(metrics: Metrics) -> None:
     metrics.look_ended("deployments", "done", waited=timedelta(0), took=timedelta(seconds=1))
     metrics.agenda(due={"deployments": 1}, running={"deployments": 2}, scheduled=3, parked=0)
+    metrics.bug_met("KeyError")
     metrics.requests_of("jenkins")("start_build", "ok", 0.1)
     metrics.kubernetes_asked("get", "Environment", "200")
     metrics.breaker_turned("argocd", "open")
