@@ -29,6 +29,9 @@ async def test_a_deployment_goes_from_message_to_address_and_shows_how_all_parts
         for part in ("kopf_operator", "kubernetes_api", "rabbitmq_connection", *SYSTEMS):
             shown = await operator.part(part)
             assert (part, shown["state"]) == (part, "ok"), shown
+        for part in ("changes_come_through", "messages_come_through"):
+            shown = await operator.part(part)
+            assert "last proof at" in shown["detail"], shown
         assert await operator.metric('reconciler_deployments_total{end="Succeeded"') == 1
         assert await operator.metric("reconciler_messages_total{") == 2
         assert await operator.metric('reconciler_heartbeats_total{outcome="confirmed"') == len(town.office.beats)

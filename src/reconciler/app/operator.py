@@ -13,23 +13,26 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from reconciler.agenda.agenda import Agenda
 from reconciler.agenda.resync import Found, Resync
 from reconciler.app.broker import amqp_url, topology_of
+from reconciler.app.canaries import LABEL as CANARY_LABEL
+from reconciler.app.canaries import MessageCanary, ResourceCanary, canary_key, remove_quietly
 from reconciler.app.connections import LIMITED
 from reconciler.app.crew import Crew, first_of
 from reconciler.app.endpoints import Strain
+from reconciler.app.lifeline import Canary, Lifeline
 from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
-from reconciler.clients.kubernetes import Call, Credentials, Kubernetes
+from reconciler.clients.kubernetes import Call, Credentials, Kubernetes, change_and_hear
 from reconciler.clients.rabbitmq import ConnectionState, RabbitMQ
 from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import ReconcilerError
 from reconciler.domain.health import Condition, PartState
-from reconciler.domain.keys import NAMESPACE, OUR_KINDS, Key
+from reconciler.domain.keys import CONFIG_MAP, NAMESPACE, OUR_KINDS, Key
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.shell import Shell
@@ -98,6 +101,7 @@ class Operator:
             credentials,
             self.cache,
             OUR_KINDS,
+            labelled={CONFIG_MAP: CANARY_LABEL},
             namespaces=namespaces,
             clock=self.clock,
             began=self.resync.soon,
@@ -122,6 +126,21 @@ class Operator:
             changed=self.metrics.leads,
         )
         self.shift = Shift(self)
+        interval = settings.proof.interval
+        self._canary_key = canary_key(self.replica, kubernetes.own_namespace, namespaces)
+        self._canary = ResourceCanary(
+            self.kubernetes,
+            self._canary_key,
+            self.clock,
+            change_and_hear=partial(
+                change_and_hear, credentials, CONFIG_MAP, self._canary_key.namespace, self._canary_key.name
+            ),
+            restart=self.shell.restart,
+        )
+        self._changes = self._lifeline("changes", self._canary, interval)
+        message_canary = MessageCanary(self.rabbitmq)
+        self._messages = self._lifeline("messages", message_canary, interval)
+        message_canary.heard = self._messages.arrived
         self.health = self._health()
         self.web = WebServer(
             self.health,
@@ -144,6 +163,8 @@ class Operator:
             shifts=self._work_in_shifts(),
             leadership=self._stand_for_the_lead(),
             loop_lag=measure_lag(self.metrics.loop_lagged, clock=self.clock),
+            proof_of_changes=self._changes.run(),
+            proof_of_messages=self._messages.run(),
         )
         await self.rabbitmq.start()
         try:
@@ -201,6 +222,7 @@ class Operator:
                 await self.leadership.stop()
         await self.shell.stop()
         await self._crew.dismiss()
+        await remove_quietly(self._canary, _FOR_CANARY)
         await self.rabbitmq.stop()
         await self._for_lease.close()
         await self.kubernetes.close()
@@ -209,10 +231,32 @@ class Operator:
     # Work
 
     def _changed(self, change: Change) -> None:
+        if change.key.kind == CONFIG_MAP.kind:
+            self._hear_canary(change)
+            return
         self.signals.changed(change)
         self.shift.changed(change)
         if self.shift.is_working:
             self._count(change)
+
+    def _hear_canary(self, change: Change) -> None:
+        """Let our own canary go on to the agenda; a replica that stands by has none that runs."""
+        if change.key != self._canary_key or change.after is None or not self._canary.is_ours(change.after):
+            return
+        if self.shift.is_working:
+            self.shift.add(change.key)
+        else:
+            self.canary_came()
+
+    def canary_came(self) -> None:
+        """Note that a change came the whole way."""
+        self._changes.arrived()
+
+    def _lifeline(self, name: str, canary: Canary, interval: timedelta) -> Lifeline:
+        restarted = self.metrics.part_restarted
+        lifeline = Lifeline(name, canary, interval=interval, clock=self.clock, restarted=restarted)
+        self.metrics.proof_is(name, lambda: lifeline.proof.age)
+        return lifeline
 
     def _add(self, key: Key) -> None:
         self.shift.add(key)
@@ -259,6 +303,9 @@ class Operator:
             self._measure_strain(system)
         self.metrics.connected_while("kubernetes", partial(_is_ok, self._kubernetes_state))
         health.must_live("parts", lambda: self._crew.lives)
+        for lifeline in (self._changes, self._messages):
+            health.register(f"{lifeline.name}_come_through", lifeline.state)
+            health.must_live(f"{lifeline.name}_come_through", partial(_is_alive, lifeline))
         return health
 
     def _measure_strain(self, system: str) -> None:
@@ -307,9 +354,14 @@ class Operator:
 _FOR_CLOSING = 5.0
 
 
+def _is_alive(lifeline: Lifeline) -> bool:
+    return lifeline.is_alive
+
+
 def _is_ok(ask: Callable[[], PartState]) -> bool:
     return ask().state is Condition.OK
 
 
 _FOR_LEASE = 2.0
+_FOR_CANARY = timedelta(seconds=1)
 _SYSTEMS = {"jenkins_connection": "jenkins", "argocd_connection": "argocd", "registry": "registry", "dns": "dns"}

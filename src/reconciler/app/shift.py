@@ -23,7 +23,7 @@ from reconciler.app.secrets import SecretReader
 from reconciler.app.working import Workers, make_workers
 from reconciler.clients.rabbitmq import RabbitMQ
 from reconciler.domain.errors import Unavailable
-from reconciler.domain.keys import OUR_KINDS, Key
+from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, Key
 from reconciler.engine.patience import Incarnation
 from reconciler.intake.consumer import Intake
 from reconciler.operator.cache import Change
@@ -191,6 +191,9 @@ class Shift:
         )
 
     async def _look(self, key: Key) -> datetime | None:
+        if key.kind == CONFIG_MAP.kind:
+            self._parts.canary_came()
+            return None
         assert self._workers is not None  # noqa: S101 - the agenda runs only after they were made
         if not self._parts.leadership.is_leading:
             raise Unavailable("this replica does not lead any more", system="kubernetes")
@@ -234,7 +237,7 @@ class _WhileLeading:
 def lanes_of(settings: Settings) -> dict[str, int]:
     """Return the lanes of the agenda, and how many looks at once each allows."""
     width = settings.agenda.look_concurrency
-    return {"deployments": width, "environments": max(4, width // 4), "set-ups": max(4, width // 4)}
+    return {"deployments": width, "environments": max(4, width // 4), "set-ups": max(4, width // 4), "canary": 1}
 
 
 def lane_of(key: Key) -> str:
@@ -244,5 +247,7 @@ def lane_of(key: Key) -> str:
             return "deployments"
         case "Environment":
             return "environments"
+        case CONFIG_MAP.kind:
+            return "canary"
         case _:
             return "set-ups"

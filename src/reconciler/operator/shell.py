@@ -13,12 +13,13 @@ stands here and nowhere else:
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from random import Random
+from types import MappingProxyType
 from typing import Any, cast
 
 import kopf
@@ -35,6 +36,7 @@ from reconciler.operator.supervisor import Supervisor
 from reconciler.resilience.backoff import Backoff
 
 _log = logging.getLogger(__name__)
+_NONE: Mapping[Kind, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Shell:
         cache: Cache,
         kinds: Sequence[Kind],
         *,
+        labelled: Mapping[Kind, str] = _NONE,
         namespaces: Sequence[str] = (),
         tuning: Tuning | None = None,
         clock: Clock | None = None,
@@ -102,6 +105,7 @@ class Shell:
             credentials: opens sessions to the API server.
             cache: remembers what events say, and tells its listeners.
             kinds: what to watch.
+            labelled: further kinds, of which only what carries a label is watched; a life goes on without them.
             namespaces: where; none is everywhere.
             tuning: Kopf's knobs.
             clock: for `since` and the supervision.
@@ -114,7 +118,10 @@ class Shell:
         self._credentials = credentials
         self._cache = cache
         self._kinds = tuple(kinds)
+        self._labelled = dict(labelled)
         self._namespaces = tuple(namespaces)
+        self._given_up = asyncio.Event()
+        self._why = ""
         self._tuning = tuning or Tuning()
         self._clock = clock or SystemClock()
         self._began = began
@@ -135,6 +142,11 @@ class Shell:
     async def stop(self) -> None:
         """End Kopf in order, and wait for it."""
         await self._supervisor.stop()
+
+    def restart(self, why: str) -> None:
+        """End this life of Kopf's and begin another."""
+        self._why = why
+        self._given_up.set()
 
     async def watching(self) -> None:
         """Wait until every watch is open."""
@@ -167,11 +179,12 @@ class Shell:
     async def _live(self, stop: asyncio.Event) -> None:
         self._open.clear()
         self._all_open.clear()
+        self._given_up.clear()
         login = Login(self._credentials, len(self._wanted) + 10, self._clock, self._heard)
         stop_flag = asyncio.Event()
         tasks = await kopf.spawn_tasks(
             registry=self._registry(login),
-            settings=kopf_settings(self._tuning, self._random),
+            settings=kopf_settings(self._tuning, self._random, self._labelled),
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
@@ -191,6 +204,7 @@ class Shell:
         own = {
             asyncio.ensure_future(stop.wait()),
             asyncio.ensure_future(_end_when(refused)),
+            asyncio.ensure_future(self._end_when_given_up()),
             asyncio.ensure_future(self._watch_the_watches()),
         }
         try:
@@ -202,6 +216,10 @@ class Shell:
         for task in done:
             if not task.cancelled() and (exc := task.exception()) is not None:
                 raise exc
+
+    async def _end_when_given_up(self) -> None:
+        await self._given_up.wait()
+        raise NotWatching(self._why)
 
     async def _watch_the_watches(self) -> None:
         """Say when all are open; raise NotWatching when they are not in time although the API answers."""
@@ -228,7 +246,7 @@ class Shell:
     def _registry(self, login: Login) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         login.register(registry)
-        for kind in self._kinds:
+        for kind in (*self._kinds, *self._labelled):
             kopf.on.event(kind.group, kind.version, kind.plural, id="remember", registry=registry)(self._remember)
         return registry
 
@@ -256,7 +274,7 @@ async def _end_when(refused: asyncio.Event) -> None:
     raise Refused("the API server refuses our credentials", system="kubernetes")
 
 
-def kopf_settings(tuning: Tuning, random: Random) -> kopf.OperatorSettings:
+def kopf_settings(tuning: Tuning, random: Random, labelled: Mapping[Kind, str] = _NONE) -> kopf.OperatorSettings:
     """Return Kopf's settings as this program needs them; what is not named here is Kopf's default."""
     settings = kopf.OperatorSettings()
     settings.networking.error_backoffs = pauses(tuning.patience, tuning.longest_pause, random)
@@ -266,6 +284,8 @@ def kopf_settings(tuning: Tuning, random: Random) -> kopf.OperatorSettings:
     settings.watching.reconnect_backoff = tuning.reconnect_pause.total_seconds()
     settings.watching.inactivity_timeout = tuning.silence.total_seconds()
     settings.watching.chunk_size = tuning.page
+    for kind, label in labelled.items():
+        settings.watching.label_selectors[kind.group, kind.version, kind.plural] = label
     settings.watching.initial_streaming = False  # objects were never seen after a cut
     settings.queueing.worker_limit = None  # a limit caps the throughput at limit / idle_timeout
     settings.queueing.idle_timeout = 0.5

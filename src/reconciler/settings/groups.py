@@ -406,6 +406,18 @@ class Drift(Group):
     )
 
 
+class Proof(Group):
+    """How this program finds out that it still hears of messages and of changes."""
+
+    model_config = SettingsConfigDict(env_prefix="RECONCILER_PROOF_")
+
+    interval: Annotated[Duration, Field(ge=_SECOND, le=10 * _MINUTE)] = Field(
+        30 * _SECOND,
+        description="How often each replica sends itself a message and changes a ConfigMap of its own. What does not "
+        "come back for three of them, while a fresh connection works, is restarted.",
+    )
+
+
 class Web(Group):
     """Where `/livez`, `/readyz` and `/metrics` are served."""
 
@@ -460,6 +472,7 @@ __all__ = [
     "Log",
     "Messages",
     "Outside",
+    "Proof",
     "RabbitMQ",
     "Registry",
     "Shutdown",

@@ -46,6 +46,7 @@ class Settings(BaseModel):
     environments: groups.Environments = Field(default_factory=groups.Environments)
     agenda: groups.Agenda = Field(default_factory=groups.Agenda)
     drift: groups.Drift = Field(default_factory=groups.Drift)
+    proof: groups.Proof = Field(default_factory=groups.Proof)
     web: groups.Web = Field(default_factory=groups.Web)
     log: groups.Log = Field(default_factory=groups.Log)
     shutdown: groups.Shutdown = Field(default_factory=groups.Shutdown)

@@ -84,6 +84,12 @@ class Metrics:
         )
         self._connected = self._gauge("connected", "1 while a system of `/readyz` answers.", "system")
         self._leading = self._gauge("leading", "1 while this replica works; 0 while it stands by.")
+        self._proof_age = self._gauge(
+            "proof_age_seconds", "Since a canary last came back the whole way (messages, resources).", "part"
+        )
+        self._proof_restarts = self._counter(
+            "proof_restarts", "Restarts of a part whose canary did not come back.", "part"
+        )
         self._loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop turned.", _LAG_SECONDS)
 
     def look_ended(self, lane: str, outcome: str, *, waited: timedelta, took: timedelta) -> None:
@@ -170,6 +176,14 @@ class Metrics:
     def connected_while(self, system: str, is_connected: Callable[[], bool]) -> None:
         """Ask at each scrape whether a system answers."""
         self._connected.labels(system).set_function(lambda: float(is_connected()))
+
+    def proof_is(self, part: str, age: Callable[[], float]) -> None:
+        """Ask at each scrape how old the last proof of life of a part is, in seconds."""
+        self._proof_age.labels(part).set_function(age)
+
+    def part_restarted(self, part: str) -> None:
+        """Count a restart for want of a proof of life."""
+        self._proof_restarts.labels(part).inc()
 
     def loop_lagged(self, seconds: float) -> None:
         """Measure how late the loop turned."""

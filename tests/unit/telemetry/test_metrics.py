@@ -24,6 +24,8 @@ def fill(metrics: Metrics) -> None:
     metrics.deployment_ended("Succeeded")
     metrics.stage_ended("build", "Done", 61.0)
     metrics.connected("rabbitmq", is_connected=True)
+    metrics.proof_is("messages", lambda: 3.0)
+    metrics.part_restarted("messages")
     metrics.loop_lagged(0.002)
 
 

@@ -8,9 +8,11 @@ file is used at once by both, and nothing has to be handed over.
     credentials   where the server is and who we are: kubeconfig or service account
     refusals      the one place where an answer of the server becomes an error of `domain.errors`
     client        one method per request
+    round_trip    whether the server tells of a change, asked afresh
 """
 
 from reconciler.clients.kubernetes.client import Call, Kubernetes
 from reconciler.clients.kubernetes.credentials import Credentials
+from reconciler.clients.kubernetes.round_trip import change_and_hear
 
-__all__ = ["Call", "Credentials", "Kubernetes"]
+__all__ = ["Call", "Credentials", "Kubernetes", "change_and_hear"]

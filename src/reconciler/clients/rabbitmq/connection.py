@@ -15,6 +15,7 @@ from typing import Any, cast
 import aio_pika
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
+from aio_pika.exceptions import AMQPError
 from yarl import URL
 
 from reconciler.clients.rabbitmq.declarations import declare
@@ -27,6 +28,7 @@ from reconciler.clients.rabbitmq.failures import (
     reason_of,
     report_end,
 )
+from reconciler.clients.rabbitmq.round_trip import there_and_back
 from reconciler.clients.rabbitmq.subscription import Handler, Subscription
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Unavailable
@@ -131,6 +133,27 @@ class RabbitMQ:
                 await subscription.stop(timedelta(0))  # nobody else would
                 raise
         return subscription
+
+    async def consume_own(self, handler: Handler) -> Subscription:
+        """Hand over the messages of a queue of this connection's own, which is made and goes with it."""
+        return await self.consume("", handler, prefetch=1)
+
+    def restart(self, why: str) -> None:
+        """Give up the connection as if it were lost, and make it anew."""
+        _LOG.warning("the connection to RabbitMQ is given up: %s", why)
+        self._lost.set()
+
+    async def works_afresh(self) -> None:
+        """Send a message through a queue on a fresh connection and get it back. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(self._connect_timeout.total_seconds()):
+                await there_and_back(self._url)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            raise Unavailable("the connection was lost", system=SYSTEM) from error
+        except (*LOST, AMQPError) as error:
+            raise Unavailable(reason_of(error, self._url), system=SYSTEM) from error
 
     async def publish(
         self,

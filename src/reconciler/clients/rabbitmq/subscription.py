@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 from reconciler.clients.rabbitmq.failures import GOODBYE, LOST, report_end
 from reconciler.resilience.moments import Moment, passing
@@ -49,10 +49,16 @@ Handler = Callable[[Delivery], Awaitable[None]]
 
 
 class Subscription:
-    """A consumer with a channel of its own, taken up again after each reconnect unless it is paused or stopped."""
+    """A consumer with a channel of its own, taken up again after each reconnect unless it is paused or stopped.
+
+    Attributes:
+        queue: its name; where the queue is our own the broker names it, anew at each connect. Empty before the first.
+    """
 
     def __init__(self, queue: str, handler: Handler, *, prefetch: int, lost: asyncio.Event) -> None:
+        """Prepare; an empty `queue` is one of our own, which goes with its connection."""
         self.queue = queue
+        self._is_own = not queue
         self._handler = handler
         self._prefetch = prefetch
         self._lost = lost
@@ -115,10 +121,18 @@ class Subscription:
         report_end(channel, self._lost, lambda: self._channel is channel)
         self._channel = channel
         await channel.set_qos(prefetch_count=1 if self._one_by_one else self._prefetch)
-        queue = await channel.get_queue(self.queue, ensure=False)
+        queue = await self._queue_on(channel)
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: self._lost.set())
         self._cancel = partial(queue.cancel, await queue.consume(self._receive))
+
+    async def _queue_on(self, channel: AbstractChannel) -> AbstractQueue:
+        if not self._is_own:
+            return await channel.get_queue(self.queue, ensure=False)
+        # Transient is allowed as long as it is exclusive (FACTS 5.5); the former one may still be locked: a new name.
+        queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+        self.queue = queue.name
+        return queue
 
     async def _take_no_more(self) -> None:
         cancel, self._cancel = self._cancel, None

@@ -19,6 +19,11 @@ from reconciler.sandbox.broker.vhost import VirtualHost
 class Line(Protocol):
     """The way back to the client, and what the channel must know of its connection."""
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether its consumers are given nothing more."""
+        ...
+
     def send(self, channel: int, method: Frame) -> None:
         """Send a method."""
         ...
@@ -84,6 +89,8 @@ class Channel:
 
     def has_shared_credit(self) -> bool:
         """Tell whether the limit of all consumers of this channel together leaves room."""
+        if self._line.is_starved:
+            return False
         return self._shared_prefetch == 0 or len(self._unsettled) < self._shared_prefetch
 
     def deliver(self, subscription: Subscription, queue: MessageQueue, entry: Entry) -> None:

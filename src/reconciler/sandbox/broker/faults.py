@@ -19,6 +19,7 @@ class Faults:
         reopen: Callable[[], Awaitable[None]],
         cut: Callable[[], None],
         flush: Callable[[], None],
+        starve: Callable[[], None],
     ) -> None:
         self.latency = timedelta(0)
         self.is_down = False
@@ -26,6 +27,7 @@ class Faults:
         self._reopen = reopen
         self._cut = cut
         self._flush = flush
+        self._starve = starve
         self._confirms_to_drop = 0
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -59,6 +61,10 @@ class Faults:
     def cut_connections(self) -> None:
         """Reset every connection; new ones are taken."""
         self._cut()
+
+    def starve_consumers(self) -> None:
+        """Give the consumers of the connections there are no more messages, without a word; new ones get theirs."""
+        self._starve()
 
     def drop_confirms(self, count: int) -> None:
         """Keep the next `count` confirms to itself: those messages are in their queues and nobody is told."""

@@ -24,7 +24,9 @@ class Broker:
         self._sessions: dict[Session, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
         self._address: tuple[str, int] | None = None
-        self.faults = Faults(close=self._close, reopen=self._listen, cut=self._cut, flush=self._flush)
+        self.faults = Faults(
+            close=self._close, reopen=self._listen, cut=self._cut, flush=self._flush, starve=self._starve
+        )
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one."""
@@ -97,6 +99,10 @@ class Broker:
     def _cut(self) -> None:
         for session in tuple(self._sessions):
             session.cut()
+
+    def _starve(self) -> None:
+        for session in self._sessions:
+            session.is_starved = True
 
     def _flush(self) -> None:
         for session in self._sessions:

@@ -65,7 +65,11 @@ class _Incoming:
 
 
 class Session:
-    """The server's side of one connection."""
+    """The server's side of one connection.
+
+    Attributes:
+        is_starved: its consumers are given nothing more: a fault.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, vhost: VirtualHost, faults: Faults
@@ -81,6 +85,7 @@ class Session:
         self._frame_max = FRAME_MAX
         self._heartbeat = 0
         self._ended = False
+        self.is_starved = False
 
     async def run(self) -> None:
         """Talk until one side ends it; whatever happens, the client's messages go back and its queues go."""

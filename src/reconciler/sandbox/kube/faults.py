@@ -27,11 +27,13 @@ class Faults:
     _cut_line: bool = False
     _cut: Callable[[], None] = lambda: None
     _expire: Callable[[], None] = lambda: None
+    _freeze: Callable[[], None] = lambda: None
 
-    def connect(self, cut: Callable[[], None], expire: Callable[[], None]) -> None:
-        """Tell how the API's open watches are cut and expired."""
+    def connect(self, cut: Callable[[], None], expire: Callable[[], None], freeze: Callable[[], None]) -> None:
+        """Tell how the API's open watches are cut, expired and frozen."""
         self._cut = cut
         self._expire = expire
+        self._freeze = freeze
 
     @property
     def down(self) -> bool:
@@ -63,6 +65,10 @@ class Faults:
     def expire_watches(self) -> None:
         """End all open watches with an ERROR event 410."""
         self._expire()
+
+    def freeze_watches(self) -> None:
+        """Say nothing more on all open watches, not even a bookmark, without ending them; new ones work."""
+        self._freeze()
 
     def take_failure(self) -> ApiError | None:
         """Return the failure for the request at hand, used up."""

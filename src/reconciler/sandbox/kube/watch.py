@@ -44,6 +44,7 @@ class Watch:
         self.wake = asyncio.Event()
         self.ended = False
         self.aborted = False
+        self.frozen = False
         self._form = form
         self._include = included(query)
         self._columns_sent = False
@@ -106,7 +107,7 @@ class Watch:
         return self._shared
 
     def _push(self, line: bytes) -> None:
-        if self.ended:
+        if self.ended or self.frozen:
             return
         self.lines.append(line)
         if len(self.lines) > _MAX_QUEUE:
@@ -133,7 +134,7 @@ class Watches:
         self._faults = faults
         self._open: dict[Watch, web.BaseRequest] = {}
         self._random = random.Random()
-        faults.connect(self.cut, self.expire)
+        faults.connect(self.cut, self.expire, self.freeze)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -142,6 +143,11 @@ class Watches:
         """Abort every open watch."""
         for watch in self._open:
             watch.abort()
+
+    def freeze(self) -> None:
+        """Let every open watch fall silent."""
+        for watch in self._open:
+            watch.frozen = True
 
     def expire(self) -> None:
         """End every open watch with 410."""
@@ -231,6 +237,10 @@ class Watches:
         due = _bookmark_times(loop.time(), ends) if bookmarks else deque[float]()
         while True:
             await self._flush(watch, request, response)
+            if watch.frozen and not watch.ended:
+                await watch.wake.wait()
+                watch.wake.clear()
+                continue
             now = loop.time()
             if watch.ended or now >= ends:
                 break
