@@ -22,6 +22,7 @@ from reconciler.app.endpoints import Endpoints
 from reconciler.app.secrets import SecretReader
 from reconciler.app.working import Workers, make_workers
 from reconciler.clients.rabbitmq import RabbitMQ
+from reconciler.deployments.retention import retention_key
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, Key
 from reconciler.engine.patience import Incarnation
@@ -112,6 +113,8 @@ class Shift:
         self._workers = make_workers(self, owner, may_act=lambda: self._parts.leadership.is_leading)
         self.is_working = True
         self.resynced()
+        for place in self._parts.cache.places("DeploymentRecord"):
+            self.agenda.add(retention_key(*place))
         self._crew.begin(agenda=self.agenda.run(), heartbeats=self.heartbeats.run(), events=self.events.run())
         await self.intake.start()
         _log.info("working", extra={"replica": self.me.replica, "incarnation": self.me.id})

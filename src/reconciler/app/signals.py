@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from reconciler.app.lines import ArgoLine
+from reconciler.deployments.retention import records_current_in, retention_key
 from reconciler.deployments.stages.queue import queued
 from reconciler.domain.keys import OUR_KINDS, Body, Key
 from reconciler.domain.resources import Phase
@@ -84,6 +85,7 @@ class Signals:
         environment = Key(_ENVIRONMENT, key.namespace, f"{spec.get('projectRef')}--{spec.get('environment')}")
         if is_over:
             yield environment
+            yield retention_key(key.namespace, spec.get("projectRef", ""), spec.get("environment", ""))
             yield from self._first_waiting(key.namespace, spec.get("projectRef", ""), spec.get("environment", ""))
         elif phase == Phase.QUEUED and (holder := self._holder(environment)) is not None and holder != key:
             yield holder
@@ -92,6 +94,8 @@ class Signals:
         body = change.after or change.before or {}
         spec, namespace = body.get("spec") or {}, change.key.namespace
         project, name = spec.get("projectRef", ""), spec.get("name", "")
+        if records_current_in(change.before) - records_current_in(change.after):
+            yield retention_key(namespace, project, name)
         if change.before is None or change.after is None or _spec_differs(change):
             yield Key(_PROJECT, namespace, project)
             yield from self._active_records(namespace, project, name)

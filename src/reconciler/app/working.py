@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.clients.address import AddressProbe
 from reconciler.clients.endpoint import Bounds, Endpoint
 from reconciler.deployments.deployments import Deployments
+from reconciler.deployments.retention import RETENTION, Keeping, Retention
 from reconciler.deployments.scene import SceneReader
 from reconciler.deployments.stages.build import BuildStage
 from reconciler.deployments.stages.expose import ExposeStage
@@ -126,6 +127,8 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         interval=settings.drift.interval,
     )
     by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, controller.look)
+    retention = Retention(store=store, clock=clock, keeping=keeping_of(settings))
+    by_kind |= {RETENTION: retention.look}
     by_kind |= {"DeploymentRecord": deployments.look, "Environment": environments.look, "DevOpsProject": projects.look}
     return Workers(store, by_kind, clock, patience, bugs)
 
@@ -141,6 +144,12 @@ def deadlines_of(settings: Settings) -> dict[StageName, timedelta]:
         StageName.VERIFY: deadlines.verify,
     }
     return known | ({StageName.QUEUE: deadlines.queue} if deadlines.queue else {})
+
+
+def keeping_of(settings: Settings) -> Keeping:
+    """Return how long finished records are kept."""
+    records = settings.records
+    return Keeping(age=records.kept_for, count=records.kept, window=settings.messages.dedupe_window)
 
 
 def lifetimes_of(settings: Settings) -> Lifetimes:

@@ -114,6 +114,14 @@ class Cache:
         """Return the keys of a kind."""
         return tuple(self._groups.get(_Group(kind, namespace), ()))
 
+    def places(self, kind: str) -> tuple[tuple[str, str, str], ...]:
+        """Return namespace, project and environment of all there is of a kind, each once."""
+        return tuple(
+            (group.namespace, group.project, group.environment)
+            for group in self._groups
+            if group.kind == kind and group.namespace and group.project and group.environment
+        )
+
     def count(self, kind: str, *, active_only: bool = False) -> int:
         """Tell how many there are of a kind."""
         return len((self._active if active_only else self._groups).get(_Group(kind), ()))

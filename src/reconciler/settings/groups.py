@@ -373,6 +373,21 @@ class Environments(Group):
     )
 
 
+class Records(Group):
+    """How long finished deployments are remembered."""
+
+    model_config = SettingsConfigDict(env_prefix="RECONCILER_RECORDS_")
+
+    kept_for: Span = Field(
+        timedelta(days=30),
+        description="How long a finished DeploymentRecord is kept. None goes within the dedupe window, while it is "
+        "current in its environment, or before its end was announced.",
+    )
+    kept: Count = Field(
+        100, description="So many of an environment are kept so long, the newest; more of them go after the window."
+    )
+
+
 class Agenda(Group):
     """When to look."""
 
@@ -474,6 +489,7 @@ __all__ = [
     "Outside",
     "Proof",
     "RabbitMQ",
+    "Records",
     "Registry",
     "Shutdown",
     "Web",

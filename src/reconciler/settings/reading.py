@@ -44,6 +44,7 @@ class Settings(BaseModel):
     deadlines: groups.Deadlines = Field(default_factory=groups.Deadlines)
     deployments: groups.Deployments = Field(default_factory=groups.Deployments)
     environments: groups.Environments = Field(default_factory=groups.Environments)
+    records: groups.Records = Field(default_factory=groups.Records)
     agenda: groups.Agenda = Field(default_factory=groups.Agenda)
     drift: groups.Drift = Field(default_factory=groups.Drift)
     proof: groups.Proof = Field(default_factory=groups.Proof)
