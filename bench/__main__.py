@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.figures.crashing import crashing
 from bench.figures.deploying import deploying
+from bench.figures.lifetimes import lifetimes
 from bench.figures.memory import memory
 from bench.figures.outage import outage
 from bench.figures.starting import starting
@@ -21,6 +22,7 @@ PARTS = {
     "deploying": deploying,
     "waiting": waiting,
     "memory": memory,
+    "lifetimes": lifetimes,
     "starting": starting,
     "crashing": crashing,
     "outage": outage,

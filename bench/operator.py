@@ -42,6 +42,9 @@ async def _main(profile: Path | None, *, sampling: bool) -> None:
                 return sampler.take()
             case "record":
                 return operator.cache.read(Key("DeploymentRecord", asked["namespace"], asked["name"]))
+            case "looks":
+                samples = (one for family in operator.metrics.registry.collect() for one in family.samples)
+                return sum(one.value for one in samples if one.name == "reconciler_looks_total")
             case "collect":
                 return gc.collect()
             case "profile" if profiler and profile:

@@ -3,19 +3,25 @@
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.children import say, serve
 from bench.floor import define
 from reconciler.clients.kubernetes import Credentials, Kubernetes
-from reconciler.domain.keys import DEPLOYMENT_RECORD
+from reconciler.domain.conditions import kstatus
+from reconciler.domain.keys import DEPLOYMENT_RECORD, ENVIRONMENT
+from reconciler.domain.names import FINALIZER
+from reconciler.domain.resources import Environment, EnvironmentStatus
+from reconciler.domain.resources.common import api_object
 from reconciler.sandbox.weather import Weather
 from reconciler.sandbox.world import NAMESPACE, World
 
 _AT_ONCE = 16
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 
 class Box:
@@ -43,6 +49,8 @@ class Box:
                 return self._doubles()
             case "preload":
                 return await self._preload(asked["record"], asked["first"], asked["count"])
+            case "environments":
+                return await self._environments(asked["count"], asked["expires"])
             case _:
                 raise ValueError(command)
 
@@ -64,12 +72,32 @@ class Box:
 
     async def _preload(self, record: dict[str, Any], first: int, count: int) -> int:
         """Store copies of a finished record under other names."""
+
+        async def store(kubernetes: Kubernetes, number: int) -> None:
+            await self._copy(kubernetes, copy.deepcopy(record), f"past-{number}")
+
+        await self._each(range(first, first + count), store)
+        return count
+
+    async def _environments(self, count: int, expires: str) -> int:
+        """Store idle environments in which something is current, that end then; empty is never."""
+
+        async def store(kubernetes: Kubernetes, number: int) -> None:
+            made = await kubernetes.create(ENVIRONMENT, NAMESPACE, idle_environment(number))
+            name, version = made["metadata"]["name"], made["metadata"]["resourceVersion"]
+            status = idle_status(number) | ({"expiresAt": expires} if expires else {})
+            await kubernetes.patch_status(ENVIRONMENT, NAMESPACE, name, {"status": status}, version)
+
+        await self._each(range(count), store)
+        return count
+
+    async def _each(self, numbers: Iterable[int], store: Callable[[Kubernetes, int], Awaitable[None]]) -> None:
         kubernetes = Kubernetes(Credentials.from_kubeconfig(Path(self.world.kubeconfig)))
-        numbers = iter(range(first, first + count))
+        left = iter(numbers)
 
         async def some() -> None:
-            for number in numbers:
-                await self._copy(kubernetes, copy.deepcopy(record), f"past-{number}")
+            for number in left:
+                await store(kubernetes, number)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -77,7 +105,6 @@ class Box:
                     group.create_task(some())
         finally:
             await kubernetes.close()
-        return count
 
     @staticmethod
     async def _copy(kubernetes: Kubernetes, record: dict[str, Any], name: str) -> None:
@@ -87,6 +114,45 @@ class Box:
         made = await kubernetes.create(DEPLOYMENT_RECORD, NAMESPACE, body)
         version = made["metadata"]["resourceVersion"]
         await kubernetes.patch_status(DEPLOYMENT_RECORD, NAMESPACE, name, {"status": record["status"]}, version)
+
+
+def idle_environment(number: int) -> dict[str, Any]:
+    """Return an environment of a project of its own."""
+    project = f"p{number}"
+    spec = {"projectRef": project, "name": "alpha", "domain": f"{project}.acme.example", "dnsTarget": "203.0.113.7"}
+    return api_object(Environment, f"{project}--alpha", NAMESPACE, spec, finalizers=[FINALIZER])
+
+
+def idle_status(number: int) -> dict[str, Any]:
+    """Return a status as the operator leaves it after a deployment of one component."""
+    project, marker = (
+        f"p{number}",
+        f"freeleaps.com/owner=x,resource=Environment/{NAMESPACE}/p{number}--alpha,uid={UUID}",
+    )
+    running = {
+        "image": f"docker.io/acme/{project}-api:0123456789ab-01234567-1@sha256:{'0' * 64}",
+        "revision": "0" * 40,
+        "operation": f"op-{number}",
+        "record": f"op-{number}",
+        "requestedAt": "2026-11-23T08:00:00Z",
+    }
+    inventory = (("argocd", "Application", f"{project}--alpha--api"), ("dns", "Record", f"api.{project}.acme.example"))
+    moment = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    status = {
+        "observedGeneration": 1,
+        "conditions": [one.dump() for one in kstatus([], "Ready", "Idle", "", 1, moment)],
+        "phase": "Idle",
+        "epoch": 1,
+        "current": {"api": running},
+        "latestRequestedAt": "2026-11-23T08:00:00Z",
+        "latestRecord": f"op-{number}",
+        "addresses": [f"https://api.{project}.acme.example"],
+        "inventory": [
+            {"system": system, "kind": kind, "name": name, "state": "Made", "marker": marker}
+            for system, kind, name in inventory
+        ],
+    }
+    return EnvironmentStatus.model_validate(status).dump()
 
 
 async def _main() -> None:

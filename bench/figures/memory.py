@@ -26,7 +26,7 @@ async def memory(table: Table, *, quick: bool) -> None:
                 await world.ask("preload", record=record, first=there, count=level - there)
                 there = level
             async with child("bench.operator", environ=world.first) as operator:
-                await _settled(operator.cpu)
+                await settled(operator.cpu)
                 bound = _TARGET if level == levels[-1] else None
                 table.add(Row(f"RSS with {level} finished records", operator.rss(), "MB", at_most=bound))
 
@@ -43,7 +43,7 @@ async def _a_record(environ: dict[str, str]) -> object:
             await asyncio.sleep(0.1)
 
 
-async def _settled(cpu: Callable[[], float]) -> None:
+async def settled(cpu: Callable[[], float]) -> None:
     """Wait until the operator has had nothing to do for a while."""
     last, quiet = cpu(), 0
     while quiet < _QUIET_TURNS:

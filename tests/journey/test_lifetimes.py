@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from reconciler.app.operator import Operator
 from reconciler.cli import main
 from reconciler.domain.keys import EVENT
 from reconciler.sandbox.world import NAMESPACE
@@ -95,6 +97,33 @@ async def test_people_extend_pin_release_and_end_an_environment_on_the_command_l
         late = await call(town, "extend", ALPHA, "1h")
         assert (late.exit_code, "refused: it has no end" in late.output) == (1, True)
         assert {"LifetimeChanged", "Pinned", "Unpinned", "Refused", "Expired"} <= set(await reasons(town))
+
+
+async def test_an_idle_environment_costs_no_look_and_no_write_at_a_resync(town: Town) -> None:
+    async with town.operator() as operator:
+        await town.office.initialize()
+        await deployed(town, ttl="24h")
+        await town.engineer.until("Environment", ALPHA, lambda body: status_of(body).get("phase") == "Idle")
+        await _passes(operator, 2)
+        looks, stored = _looks(operator), await town.engineer.read("Environment", ALPHA)
+        await _passes(operator, 3)
+        assert _looks(operator) == looks
+        assert await town.engineer.read("Environment", ALPHA) == stored
+
+
+async def _passes(operator: Operator, count: int) -> None:
+    """Wait until so many resyncs have ended."""
+    for _ in range(count):
+        await _another_pass(operator, operator.resync.last)
+
+
+async def _another_pass(operator: Operator, last: datetime | None) -> None:
+    await until(lambda: operator.resync.last != last, PATIENCE)
+
+
+def _looks(operator: Operator) -> float:
+    of = {"lane": "environments", "outcome": "done"}
+    return operator.metrics.registry.get_sample_value("reconciler_looks_total", of) or 0.0
 
 
 @pytest.mark.parametrize(

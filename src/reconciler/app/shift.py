@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _AT_ONCE = timedelta(0)
 _FOR_AWAY = 1.0
+_SET = timedelta(seconds=5)
+"""Clocks whose difference moved by less were not set: the API server tells its time in whole seconds."""
 
 
 class Shift:
@@ -60,6 +62,7 @@ class Shift:
         topology = topology_of(settings)
         self.me = Incarnation(parts.replica, secrets.token_hex(8))
         self.is_working = False
+        self._ahead: timedelta | None = None
         self._parts = parts
         self._crew = Crew()
         self._workers: Workers | None = None
@@ -171,15 +174,28 @@ class Shift:
         self.events.changed(change.before, change.after)
 
     def resynced(self) -> None:
-        """Look at everything that is known, and tell what is not announced yet."""
+        """Look at everything that is not at rest, and tell what is not announced yet.
+
+        What is at rest has its place in the agenda, if anything is planned for it. It is looked at when the shift
+        begins, and when one of the clocks was set: plans were made by the difference of ours to the API server's.
+        """
         if not self.is_working:
             return
         self.heartbeats.resume(self.store.list_("DeploymentRecord"))
         self.heartbeats.resume(self.store.list_("DevOpsProject"))
         self.heartbeats.resume(self.store.list_("Environment"))
+        awake_only = not self._was_a_clock_set()
         for kind in OUR_KINDS:
-            for key in self._parts.cache.keys(kind.kind):
+            for key in self._parts.cache.keys(kind.kind, awake_only=awake_only):
                 self.agenda.add(key)
+
+    def _was_a_clock_set(self) -> bool:
+        """Tell whether ours and the API server's differ by another span than when all plans were made."""
+        ahead = self.store.server_now() - self.clock.now()
+        if self._ahead is not None and abs(ahead - self._ahead) < _SET:
+            return False
+        self._ahead = ahead
+        return True
 
     def looked(self, look: Looked) -> None:
         """Hear of a look, for metrics."""

@@ -20,6 +20,7 @@ from reconciler.domain.keys import DEPLOYMENT_RECORD, ENVIRONMENT, Body, Key, ke
 
 _log = logging.getLogger(__name__)
 FINISHED = frozenset({"Succeeded", "Failed", "Cancelled", "Superseded", "RolledBack"})
+_QUIET = frozenset({"Idle", "OnHold", "Expired"})
 _METADATA_ONLY = frozenset({"Secret"})
 """Of these only `metadata` is kept: which version it is is all that anybody needs to be told."""
 _GRAVES = 10_000
@@ -49,11 +50,12 @@ Listener = Callable[[Change], None]
 class _Entry:
     """One body. A finished record is kept as bytes, a tenth of the memory, and read when it is asked for."""
 
-    __slots__ = ("_kept", "finished", "groups", "revision")
+    __slots__ = ("_kept", "finished", "groups", "rests", "revision")
 
     def __init__(self, key: Key, body: Body) -> None:
         self.revision = revision_of(body)
         self.finished = is_finished(body)
+        self.rests = is_at_rest(body)
         self.groups = _groups(key, body)
         self._kept: Body | bytes = orjson.dumps(body) if self.finished else body
 
@@ -110,9 +112,10 @@ class Cache:
             if entry is not None and (where is None or where(entry.body)):
                 yield entry.body
 
-    def keys(self, kind: str, namespace: str | None = None) -> tuple[Key, ...]:
-        """Return the keys of a kind."""
-        return tuple(self._groups.get(_Group(kind, namespace), ()))
+    def keys(self, kind: str, namespace: str | None = None, *, awake_only: bool = False) -> tuple[Key, ...]:
+        """Return the keys of a kind; `awake_only` leaves out what is at rest."""
+        keys = tuple(self._groups.get(_Group(kind, namespace), ()))
+        return tuple(key for key in keys if not self._entries[key].rests) if awake_only else keys
 
     def places(self, kind: str) -> tuple[tuple[str, str, str], ...]:
         """Return namespace, project and environment of all there is of a kind, each once."""
@@ -209,6 +212,22 @@ class _Group:
 def is_finished(body: Mapping[str, Any]) -> bool:
     """Tell whether a body is a DeploymentRecord that has ended."""
     return body.get("kind") == DEPLOYMENT_RECORD.kind and (body.get("status") or {}).get("phase") in FINISHED
+
+
+def is_at_rest(body: Mapping[str, Any]) -> bool:
+    """Tell whether nothing happens to a resource until it changes or a moment comes that was planned at the last look.
+
+    That is a record whose end was announced, and an environment in which nothing goes on.
+    """
+    status, metadata = body.get("status") or {}, body["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return False
+    if is_finished(body):
+        return bool(status.get("announced", 0) >= status.get("sequence", 0))
+    if body.get("kind") != ENVIRONMENT.kind:
+        return False
+    is_seen = status.get("observedGeneration") == metadata.get("generation")
+    return is_seen and status.get("phase") in _QUIET and not status.get("holder")
 
 
 def _groups(key: Key, body: Body) -> tuple[_Group, ...]:

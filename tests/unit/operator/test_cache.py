@@ -187,3 +187,41 @@ def test_listeners_hear_what_was_and_what_is() -> None:
         Change(A, first, second, Source.OWN_WRITE),
         Change(A, second, None, Source.EVENT),
     ]
+
+
+IDLE = {"phase": "Idle", "observedGeneration": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "deleted", "rests"),
+    [
+        ("Environment", IDLE, False, True),
+        ("Environment", IDLE | {"phase": "Expired"}, False, True),
+        ("Environment", IDLE | {"holder": {"record": "op-1"}}, False, False),
+        ("Environment", IDLE | {"phase": "Expiring"}, False, False),
+        ("Environment", IDLE | {"observedGeneration": 2}, False, False),
+        ("Environment", IDLE, True, False),
+        ("Environment", {}, False, False),
+        ("DeploymentRecord", {"phase": "Succeeded", "sequence": 4, "announced": 4}, False, True),
+        ("DeploymentRecord", {"phase": "Succeeded", "sequence": 4, "announced": 3}, False, False),
+        ("DeploymentRecord", {"phase": "Succeeded", "sequence": 4, "announced": 4}, True, False),
+        ("DeploymentRecord", {"phase": "Running", "sequence": 4, "announced": 4}, False, False),
+        ("DevOpsProject", IDLE, False, False),
+    ],
+)
+def test_what_is_at_rest_is_left_out_when_only_the_awake_are_asked_for(
+    kind: str, status: Body, *, deleted: bool, rests: bool
+) -> None:
+    cache = Cache()
+    moment = {"deletionTimestamp": "2026-11-23T08:00:00Z"} if deleted else {}
+    cache.remember(a_body(kind=kind, status=status, generation=3, **moment))
+    key = Key(kind, "ns", "a")
+    assert cache.keys(kind) == (key,)
+    assert cache.keys(kind, awake_only=True) == (() if rests else (key,))
+
+
+def test_places_name_each_environment_that_has_records_once() -> None:
+    cache = Cache()
+    for number, environment in enumerate(("alpha", "alpha", "beta")):
+        cache.remember(a_record(f"op-{number}", environment))
+    assert sorted(cache.places("DeploymentRecord")) == [("ns", "shop", "alpha"), ("ns", "shop", "beta")]
