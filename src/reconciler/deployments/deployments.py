@@ -103,7 +103,8 @@ class Deployments:
             return Failed("EnvironmentRemoved", f"environment {record.spec.environment} was removed")
         if not (record.is_deleting or record.spec.cancel):
             await self._make_preview(record, project)
-        return Waiting("its preview environment to be made", reason="EnvironmentNotFound")
+        name = environment_name(project.name, record.spec.environment)
+        return Waiting(f"preview {Environment.kind} {name} to be made", reason="EnvironmentNotFound")
 
     async def _carry_out(self, scene: Scene) -> datetime | None:
         work = DeploymentWork(

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from reconciler.domain.annotations import PAUSED
+from reconciler.domain.answers import Waiting
 from reconciler.domain.resources import DeploymentRecord, Environment, Pause
 from reconciler.domain.resources.deployment_record import MOST_PAUSES
 
@@ -12,6 +14,13 @@ def is_on_pause(record: DeploymentRecord, environment: Environment) -> bool:
     if record.spec.cancel or record.is_deleting or environment.is_deleting:
         return False
     return record.is_paused or environment.is_paused
+
+
+def on_pause(record: DeploymentRecord, environment: Environment) -> Waiting:
+    """Return the wait for a pause to end, with the resource that is on pause."""
+    paused = record if record.is_paused else environment
+    what = f"the annotation {PAUSED} of {paused.kind} {paused.name} to go"
+    return Waiting(what, reason="Paused", remedy="remove the annotation")
 
 
 def noted(pauses: list[Pause], now: datetime, *, is_paused: bool) -> list[Pause]:

@@ -164,7 +164,8 @@ class SceneReader:
 def _without_environment(record: DeploymentRecord, project: DevOpsProject) -> Waiting | Failed:
     name = record.spec.environment
     if any(declared.name == name for declared in project.spec.environments):
-        return Waiting(f"environment {name} to be made", reason="EnvironmentNotFound")
+        what = f"{Environment.kind} {environment_name(project.name, name)} to be made"
+        return Waiting(what, reason="EnvironmentNotFound")
     if project.spec.preview is not None:
         raise Undeclared(project)
     return Failed(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.deployments.chain import being_built, by_key, open_now
-from reconciler.deployments.pauses import is_on_pause, paused_since
+from reconciler.deployments.pauses import is_on_pause, on_pause, paused_since
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, StepKey
 from reconciler.deployments.stages.build import BuildStage
@@ -59,7 +59,6 @@ _GRACE = timedelta(minutes=10)
 """How long beyond its deadline we try to stop a build."""
 _DELETED_IN = timedelta(minutes=24)
 """How long a record that is being deleted may go back: its end is still to be announced within half an hour."""
-_PAUSED = Waiting("the annotation freeleaps.com/paused to go", reason="Paused", remedy="remove the annotation")
 
 
 class DeploymentWork:
@@ -103,7 +102,8 @@ class DeploymentWork:
         looks = {key: self._ask(scene, key, steps[key]) for key in keys}
         answers = await answers_of(looks, steps, now, self._patience, self.subject)
         if is_on_pause(self.record, scene.environment) and not self._is_to_end:
-            answers = {key: _PAUSED if isinstance(answer, Nudge) else answer for key, answer in answers.items()}
+            paused = on_pause(self.record, scene.environment)
+            answers = {key: paused if isinstance(answer, Nudge) else answer for key, answer in answers.items()}
         return {key: self._bounded(answer, steps[key], now) for key, answer in answers.items()}
 
     async def store(self, steps: Mapping[StepKey, StageStatus]) -> None:

@@ -71,7 +71,7 @@ async def test_a_first_deployment_has_nothing_to_come_back_and_says_so() -> None
     await world.look(key)
     world.store.edit(key, cancel=True)
     await world.look(key)
-    assert world.record(key).status.waiting_for == "the running sync to end"
+    assert world.record(key).status.waiting_for == "the running sync of api to end"
     await world.until_ended(key)
     assert world.end_of(key) == ("Cancelled", "Cancelled")
     assert "nothing was current before" in world.record(key).status.message

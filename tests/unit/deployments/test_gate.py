@@ -37,7 +37,7 @@ async def test_what_was_healthy_before_the_sync_is_not_believed_after_it() -> No
     await world.look(second)
     there = world.outside.argo.applications[APP]
     assert (there.health, there.operation.phase if there.operation else None) == (Health.HEALTHY, "Succeeded")
-    assert waits_for(world, second) == "the state after the sync"
+    assert waits_for(world, second) == f"the state of Application {APP} after the sync"
     await world.until_ended(second)
     assert world.phase(second) == "Succeeded"
     assert world.outside.argo.refreshes == 1
@@ -48,7 +48,7 @@ async def test_the_digest_must_run() -> None:
     key = await at_sync(world)
     world.outside.argo.alter = lambda there: replace(there, images=("docker.io/acme/shop-api:old",))
     await world.go_on(key, seconds=60)
-    assert waits_for(world, key) == "the image to run"
+    assert waits_for(world, key) == f"the image to run in Application {APP}"
     world.outside.argo.alter = lambda there: there
     world.clock.advance(300)
     await world.until_ended(key)
@@ -81,7 +81,7 @@ async def test_other_health_waits_and_says_so(health: Health) -> None:
     key = await at_sync(world)
     world.outside.argo.alter = lambda there: replace(there, health=health)
     await world.go_on(key, seconds=120)
-    assert waits_for(world, key) == f"health, now {health}"
+    assert waits_for(world, key) == f"Application {APP} to be Healthy, now {health}"
 
 
 async def test_resources_that_were_not_pruned_do_not_keep_it_waiting() -> None:
@@ -104,7 +104,7 @@ async def test_what_is_out_of_sync_otherwise_waits() -> None:
     key = await at_sync(world)
     world.outside.argo.alter = lambda there: replace(there, sync=SyncState.OUT_OF_SYNC)
     await world.go_on(key, seconds=60)
-    assert waits_for(world, key) == "Synced, now OutOfSync"
+    assert waits_for(world, key) == f"Application {APP} to be Synced, now OutOfSync"
 
 
 async def test_a_sync_that_will_be_retried_is_not_over() -> None:
@@ -125,7 +125,7 @@ async def test_a_sync_that_will_be_retried_is_not_over() -> None:
 
     world.outside.argo.alter = retrying
     await world.go_on(key, seconds=60)
-    assert waits_for(world, key).startswith("the sync's next try")
+    assert waits_for(world, key).startswith(f"the next try of the sync of Application {APP}")
     world.outside.argo.alter = lambda there: there
     await world.until_ended(key)
     assert (world.phase(key), world.outside.argo.syncs) == ("Succeeded", [APP])
@@ -163,7 +163,7 @@ async def test_somebody_elses_operation_is_waited_for_and_never_overwritten() ->
     world = World()
     key = await with_foreign_operation(world)
     await world.go_on(key, seconds=60)
-    assert waits_for(world, key) == f"operation somebody on {APP} to end"
+    assert waits_for(world, key) == f"operation somebody on Application {APP} to end"
     assert world.outside.argo.image_writes == [APP]
     there = world.outside.argo.applications[APP]
     assert there.operation is not None
@@ -212,7 +212,7 @@ async def test_an_application_of_somebody_else_is_not_touched(marker: Marker | N
     key = await at_sync(world)
     await world.go_on(key, seconds=60)
     assert world.record(key).status.reason == "NameTaken"
-    assert waits_for(world, key).startswith(f"application {APP}, owned by")
+    assert waits_for(world, key).startswith(f"Application {APP}, owned by")
     assert world.outside.argo.applications[APP] == before
 
 
@@ -236,7 +236,7 @@ async def test_an_application_that_is_being_deleted_is_waited_for() -> None:
     world.outside.argo.applications[APP] = replace(there, is_deleting=True)
     second = world.ask("op-2")
     await world.until_waiting_in(StageName.SYNC, second)
-    assert waits_for(world, second) == f"application {APP} to be gone"
+    assert waits_for(world, second) == f"Application {APP} to be gone"
     del world.outside.argo.applications[APP]
     await world.until_ended(second)
     assert world.phase(second) == "Succeeded"
@@ -247,7 +247,7 @@ async def test_with_the_revision_strategy_the_revision_must_be_what_runs() -> No
     world.store.edit(Key("ArgoSettings", SPACE, "shop"), imageStrategy={"type": "Revision"})
     key = await at_sync(world)
     await world.go_on(key, seconds=60)
-    assert waits_for(world, key) == "the revision to run"
+    assert waits_for(world, key) == f"the revision to run in Application {APP}"
     world.outside.argo.alter = lambda there: replace(there, revision=there.image.target_revision or "")
     world.clock.advance(300)
     await world.until_ended(key)

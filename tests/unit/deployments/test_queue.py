@@ -31,7 +31,7 @@ async def test_the_name_decides_between_requests_of_one_moment() -> None:
     world = World()
     later, earlier = world.ask("op-b", at=BEFORE), world.ask("op-a", at=BEFORE)
     await world.look(later)
-    assert world.record(later).status.waiting_for == "op-a, which comes first"
+    assert world.record(later).status.waiting_for == "DeploymentRecord op-a, which comes first"
     await world.look(earlier)
     assert world.holder() == "op-a"
 
@@ -51,7 +51,7 @@ async def test_who_waits_says_for_whom() -> None:
     await world.look(first)
     await world.look(second)
     status = world.record(second).status
-    assert (status.phase, status.reason, status.waiting_for) == ("Queued", "Queued", "op-1 to end")
+    assert (status.phase, status.reason, status.waiting_for) == ("Queued", "Queued", "DeploymentRecord op-1 to end")
     assert status.next_look_at is not None
 
 

@@ -86,10 +86,11 @@ class BuildStage:
             twin = self._stop_twin(builds, path, build, start.identity, step)
             return twin or self._answer(builds, path, build, scene.now, _message_of(step))
         if _has_stopped_twin(step):
-            return _gone(step, scene.now)
+            return _gone(component.name, step, scene.now)
         if self._is_still_to_show(step, scene.now):
             builds.want(path, key, scene.now + _LOOK_AGAIN)
-            return Waiting("the build to appear", scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
+            what = f"the build of {component.name} to appear"
+            return Waiting(what, scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
         return await before_start(scene, builds, path, start) if _is_proved_absent(step, scene.now) else start
 
     async def wind_up(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
@@ -101,12 +102,14 @@ class BuildStage:
         path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
         found = await builds.find_builds(path, key, step.started_at or claim.at)
         if not found and self._may_still_show(step, scene.now):
-            return Waiting("the build to appear, to be stopped", scene.now + _SEEN_SOON, system="jenkins")
+            what = f"the build of {component.name} to appear, to be stopped"
+            return Waiting(what, scene.now + _SEEN_SOON, system="jenkins")
         build = next((one for one in found if one.state in _ALIVE), None)
         if build is None:
             return Skipped("stopped")
         if _is_stopping(step) and claim.settled is Settled.DONE and scene.now < claim.at + _ENDS_SOON:
-            return Waiting("the stopped build to end", claim.at + _ENDS_SOON, system="jenkins")
+            what = f"the stopped build of {component.name} to end"
+            return Waiting(what, claim.at + _ENDS_SOON, system="jenkins")
         return Nudge(
             identity=f"{build_identity(scene.record, component, step)}{_STOP}",
             act=lambda: _stop(builds, path, build),
@@ -162,7 +165,7 @@ class BuildStage:
         match build.state:
             case BuildState.QUEUED | BuildState.RUNNING:
                 builds.want(path, build.key, now + _LOOK_AGAIN)
-                what = f"the build, {build.state}{f' at {build.url}' if build.url else ''}"
+                what = f"the build of {build.key.component}, {build.state}{f' at {build.url}' if build.url else ''}"
                 reason = "Building" if build.state is BuildState.RUNNING else "BuildQueued"
                 return Waiting(what, now + _LOOK_AGAIN, reason=reason, facts=facts, system="jenkins")
             case BuildState.FAILED:
@@ -220,11 +223,12 @@ def _has_stopped_twin(step: StageStatus) -> bool:
     return step.claim is not None and _TWIN in step.claim.key
 
 
-def _gone(step: StageStatus, now: datetime) -> Waiting | Failed:
+def _gone(component: str, step: StageStatus, now: datetime) -> Waiting | Failed:
     """Answer for a build that was there and is not found any more."""
     assert step.claim is not None  # noqa: S101 - it says that a twin was stopped
     if now < step.claim.at + _COMES_BACK:
-        return Waiting("the build to be shown again", step.claim.at + _COMES_BACK, reason="BuildGone", system="jenkins")
+        what = f"the build of {component} to be shown again"
+        return Waiting(what, step.claim.at + _COMES_BACK, reason="BuildGone", system="jenkins")
     return Failed("BuildGone", "the build is not known any more", again=True)
 
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from reconciler.deployments.pauses import on_pause
 from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, Phase
+from reconciler.domain.resources.environment import Holder
 from reconciler.domain.slot import holds, is_overtaken, precedence, taken
 from reconciler.domain.wanted import inventory_of, marker_of
 from reconciler.engine.invalid import readable
@@ -53,22 +55,29 @@ class Queue:
         if is_overtaken(status, record):
             return Failed(SUPERSEDED, f"{status.latest_record}, asked for later, is current")
         if environment.is_paused or record.is_paused:
-            return Waiting("the annotation freeleaps.com/paused to go", reason="Paused", remedy="remove the annotation")
+            return on_pause(record, environment)
         if _is_on_hold(record, environment) and status.hold:
             remedy = "set the annotation freeleaps.com/release or send a newer request"
-            return Waiting(f"{environment.name}, on hold after {status.hold.operation}", reason="OnHold", remedy=remedy)
+            return Waiting(
+                f"{environment.kind} {environment.name}, on hold after operation {status.hold.operation}",
+                reason="OnHold",
+                remedy=remedy,
+            )
         if status.holder is not None:
-            return self._while_held(record, environment, status.holder.record)
+            return self._while_held(record, environment, status.holder)
         return self._among_the_waiting(record, environment)
 
-    def _while_held(self, record: DeploymentRecord, environment: Environment, holder: str) -> Waiting | Failed:
+    def _while_held(self, record: DeploymentRecord, environment: Environment, holder: Holder) -> Waiting | Failed:
+        if holder.uid == environment.metadata.uid:
+            return self._wait(f"{environment.kind} {environment.name} to have expired")
+        name = f"{record.kind} {holder.record}"
         if environment.spec.concurrency is Concurrency.REJECT:
-            return Failed("EnvironmentBusy", f"{holder} is being deployed and concurrency is Reject")
+            return Failed("EnvironmentBusy", f"{name} is being deployed and concurrency is Reject")
         if environment.spec.concurrency is Concurrency.SUPERSEDE:
-            running = readable(DeploymentRecord, self.store.read(Key("DeploymentRecord", record.namespace, holder)))
+            running = readable(DeploymentRecord, self.store.read(Key(record.kind, record.namespace, holder.record)))
             if running is not None and not record.spec.force and precedence(record) < precedence(running):
-                return Failed(SUPERSEDED, f"{holder} was asked for later")
-        return self._wait(f"{holder} to end")
+                return Failed(SUPERSEDED, f"{name} was asked for later")
+        return self._wait(f"{name} to end")
 
     def _among_the_waiting(self, record: DeploymentRecord, environment: Environment) -> Waiting | Failed | None:
         others = [
@@ -83,7 +92,7 @@ class Queue:
             return None
         first = min(others, key=precedence, default=record)
         if precedence(first) < precedence(record):
-            return self._wait(f"{first.name}, which comes first")
+            return self._wait(f"{first.kind} {first.name}, which comes first")
         return None
 
     def _wait(self, what: str) -> Waiting:

@@ -39,7 +39,8 @@ class RollbackStage:
         """Answer how far the way back is."""
         claim = scene.steps[StageName.SYNC, component.name].claim
         if claim is not None and claim.settled is Settled.UNKNOWN and scene.now < claim.at + _SENT_BY:
-            return Waiting("an earlier request to have ended", claim.at + _SENT_BY, reason="Syncing", system="argocd")
+            what = f"the request for the sync of {component.name} to have ended"
+            return Waiting(what, claim.at + _SENT_BY, reason="Syncing", system="argocd")
         if scene.environment.is_deleting:
             return Skipped("the environment is being removed")
         if step.facts.get("image"):
@@ -52,7 +53,7 @@ class RollbackStage:
         """Whoever cancels a first deployment has nothing to come back: what runs is let end, and stays."""
         if await self.sync.is_busy(scene, component):
             soon = scene.now + timedelta(seconds=5)
-            return Waiting("the running sync to end", soon, reason="Syncing", system="argocd")
+            return Waiting(f"the running sync of {component.name} to end", soon, reason="Syncing", system="argocd")
         return Skipped("nothing was current before; what was set stays")
 
 

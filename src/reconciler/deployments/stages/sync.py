@@ -83,6 +83,11 @@ class _Target:
     step: StageStatus
     now: datetime
 
+    @property
+    def application(self) -> str:
+        """Name it as the thing that is waited for."""
+        return f"Application {self.shape.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncStage:
@@ -152,9 +157,9 @@ class SyncStage:
         if not target.marker.is_same_owner(application.marker):
             whose = application.marker.text() if application.marker else "somebody without a marker of ours"
             remedy = "rename the project, or set freeleaps.com/adopt on the environment"
-            return Waiting(f"application {target.shape.name}, owned by {whose}", reason="NameTaken", remedy=remedy)
+            return Waiting(f"{target.application}, owned by {whose}", reason="NameTaken", remedy=remedy)
         if application.is_deleting:
-            return Waiting(f"application {target.shape.name} to be gone", target.now + _SOON, system="argocd")
+            return Waiting(f"{target.application} to be gone", target.now + _SOON, system="argocd")
         if application.epoch != target.epoch or not is_image_set(application, target.image):
             if application.is_operation_requested:
                 return self._busy(target, application.operation)
@@ -165,7 +170,12 @@ class SyncStage:
         operation = application.operation
         is_picked_up = operation is not None and (_is_ours(operation, target) or _is_running(operation))
         if application.is_operation_requested and not is_picked_up and (operation is None or _has_asked(target)):
-            return Waiting("the sync to be picked up", target.now + _LOOK_AGAIN, reason="Syncing", system="argocd")
+            return Waiting(
+                f"the sync of {target.application} to be picked up",
+                target.now + _LOOK_AGAIN,
+                reason="Syncing",
+                system="argocd",
+            )
         if application.shape.auto_sync:
             return self._gate(applications, target, application, since=_set_at(target))
         if not _counts(operation, target, application):
@@ -174,10 +184,11 @@ class SyncStage:
             return self._start_sync(applications, target)
         assert operation is not None  # noqa: S101 - what counts exists
         if operation.is_retrying:
-            what = f"the sync's next try: {operation.message}"
+            what = f"the next try of the sync of {target.application}: {operation.message}"
             return Waiting(what, target.now + _LOOK_AGAIN, reason="Syncing", system="argocd")
         if _is_running(operation):
-            return Waiting("the sync to end", target.now + _LOOK_AGAIN, reason="Syncing", system="argocd")
+            what = f"the sync of {target.application} to end"
+            return Waiting(what, target.now + _LOOK_AGAIN, reason="Syncing", system="argocd")
         if operation.phase is not OperationPhase.SUCCEEDED:
             return Failed("SyncFailed", operation.message or f"the sync ended as {operation.phase}")
         return self._gate(applications, target, application, since=operation.finished_at)
@@ -190,35 +201,48 @@ class SyncStage:
         if since is not None and (reconciled is None or reconciled < since):
             return self._refresh_after_a_while(applications, target, since)
         if not _runs(target, application):
-            what = "the image to run" if target.image.target_revision is None else "the revision to run"
+            what = (
+                f"the {'image' if target.image.target_revision is None else 'revision'} to run in {target.application}"
+            )
             return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
         if application.health is Health.DEGRADED:
             return self._degraded(target, application)
         if application.health is not Health.HEALTHY:
-            what = f"health, now {application.health} {application.health_message}".strip()
+            what = f"{target.application} to be Healthy, now {application.health} {application.health_message}".strip()
             return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd", facts=_NOT_DEGRADED)
         pruned = application.operation is not None and application.operation.prune_skipped
         if application.sync is SyncState.SYNCED or (application.sync is SyncState.OUT_OF_SYNC and pruned):
             message = "" if application.sync is SyncState.SYNCED else "resources to prune were skipped"
             return Done({"application": target.shape.name, "url": application.url}, message)
-        return Waiting(f"Synced, now {application.sync}", target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
+        what = f"{target.application} to be Synced, now {application.sync}"
+        return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
 
     def _degraded(self, target: _Target, application: Application) -> Answer:
         since = datetime.fromisoformat(target.step.facts.get("degradedSince") or target.now.isoformat())
         if target.now >= since + self.degraded_for:
             return Failed("Degraded", application.health_message or f"degraded since {since.isoformat()}")
-        what = f"an end of degraded health {application.health_message}".strip()
+        what = f"{target.application} to be no longer Degraded {application.health_message}".strip()
         facts = {"degradedSince": since.isoformat()}
         return Waiting(what, since + self.degraded_for, reason="Rollout", system="argocd", facts=facts)
 
     def _refresh_after_a_while(self, applications: Applications, target: _Target, since: datetime) -> Answer:
         """The tool looks again by itself right after a sync; when it does not, ask it to."""
         if target.now < since + _SOON:
-            return Waiting("the state after the sync", target.now + _SOON, reason="Rollout", system="argocd")
+            return Waiting(
+                f"the state of {target.application} after the sync",
+                target.now + _SOON,
+                reason="Rollout",
+                system="argocd",
+            )
         shape = target.shape
         last = target.step.facts.get("refreshedAt")
         if last and target.now < datetime.fromisoformat(last) + 6 * _SOON:
-            return Waiting("the state after the sync", target.now + 6 * _SOON, reason="Rollout", system="argocd")
+            return Waiting(
+                f"the state of {target.application} after the sync",
+                target.now + 6 * _SOON,
+                reason="Rollout",
+                system="argocd",
+            )
 
         async def act() -> Facts:
             await applications.refresh(shape.project, shape.name)
@@ -272,7 +296,7 @@ class SyncStage:
     def _busy(self, target: _Target, operation: Operation | None) -> Waiting:
         whose = f"operation {operation.request_id}" if operation and operation.request_id else "another operation"
         return Waiting(
-            f"{whose} on {target.shape.name} to end", target.now + _LOOK_AGAIN, reason="Busy", system="argocd"
+            f"{whose} on {target.application} to end", target.now + _LOOK_AGAIN, reason="Busy", system="argocd"
         )
 
 
