@@ -28,6 +28,7 @@ from reconciler.engine.bugs import Bugs, tell_broken
 from reconciler.engine.echo import echo
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Patience
+from reconciler.engine.pausing import is_held as is_held_by_pause
 from reconciler.engine.store import Store
 from reconciler.environments.environments import make_environments
 from reconciler.environments.lifetime import Lifetimes
@@ -126,10 +127,14 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         rules=DriftRules(repairs=settings.drift.repairs, window=settings.drift.window),
         interval=settings.drift.interval,
     )
-    by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, controller.look)
+    by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, _unless_paused(store, clock, controller.look))
     retention = Retention(store=store, clock=clock, keeping=keeping_of(settings))
     by_kind |= {RETENTION: retention.look}
-    by_kind |= {"DeploymentRecord": deployments.look, "Environment": environments.look, "DevOpsProject": projects.look}
+    by_kind |= {
+        "DeploymentRecord": deployments.look,
+        "Environment": environments.look,
+        "DevOpsProject": _unless_paused(store, clock, projects.look),
+    }
     return Workers(store, by_kind, clock, patience, bugs)
 
 
@@ -169,6 +174,13 @@ def defaults_of(settings: Settings) -> Defaults:
         registry["namespace"] = settings.registry.namespace
     zone = {"domain": settings.godaddy.domain} if settings.godaddy.domain else None
     return Defaults(folder=settings.jenkins.folder, registry=registry, zone=zone)
+
+
+def _unless_paused(store: Store, clock: Clock, look: Look) -> Look:
+    async def looked(key: Key) -> datetime | None:
+        return None if await is_held_by_pause(store, key, clock.now()) else await look(key)
+
+    return looked
 
 
 def _asked_by(parts: "Shift") -> Callable[[str], Asked]:

@@ -196,6 +196,7 @@ class Status(Model):
     observed_generation: int = 0
     conditions: list[Condition] = Field(default=[], max_length=16, json_schema_extra=keyed_by("type"))
     inventory: list[InventoryItem] = Field(default=[], max_length=100)
+    paused_since: Moment | None = Field(default=None, description="Since when its clocks stand still.")
     handled: dict[str, Annotated[str, StringConstraints(max_length=256)]] = Field(
         default={}, max_length=16, description="Tokens of the annotations that were handled, by annotation."
     )

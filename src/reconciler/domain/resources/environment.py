@@ -146,7 +146,6 @@ class EnvironmentStatus(Status):
         default=None, description="When it ends, by the API server's clock; kept while it is pinned or on pause."
     )
     pinned: bool = Field(default=False, description="It does not expire: by its spec or by the annotation.")
-    paused_since: Moment | None = Field(default=None, description="Since when the clock of its life stands still.")
     warned: Warned | None = None
     cleanup: Cleanup | None = None
     refusals: dict[str, Message] = Field(
