@@ -11,7 +11,7 @@ from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 _LONGEST_LINE = 16 * 1024 * 1024
 Answers = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 

@@ -22,8 +22,8 @@ async def lifetimes(table: Table, *, quick: bool) -> None:
     unending = await _with(table, count, "", seconds)
     living = await _with(table, count, rfc3339(datetime.now(UTC) + timedelta(days=3)), seconds)
     table.add(Row(f"memory of {count} environments that never end", unending - few, "MB"))
-    table.add(Row(f"memory of {count} environments that will end", living - few, "MB", at_most=_MEMORY))
-    table.add(Row("of which for their ends", living - unending, "MB"))
+    table.add(Row(f"memory of {count} environments that will end", living - few, "MB"))
+    table.add(Row(f"memory of {count} lifetimes, the difference", living - unending, "MB", at_most=_MEMORY))
 
 
 async def _with(table: Table, count: int, expires: str, seconds: float) -> float:
