@@ -74,7 +74,7 @@ def put_on_hold(status: EnvironmentStatus, operation: str, reason: str, now: dat
 def given_back(status: EnvironmentStatus) -> EnvironmentStatus:
     """Return the status with a free slot."""
     phase = EnvironmentPhase.ON_HOLD if status.hold else EnvironmentPhase.IDLE
-    return status.model_copy(update={"holder": None, "phase": phase})
+    return status.model_copy(update={"holder": None, "phase": phase, "extension": None})
 
 
 def made_current(
@@ -82,6 +82,8 @@ def made_current(
 ) -> EnvironmentStatus:
     """Return the status with what a deployment brought as current and the slot given back."""
     latest = precedence(record)
+    if expires_at is not None and status.extension is not None:
+        expires_at += status.extension
     if status.latest_requested_at is not None:
         latest = max(latest, (status.latest_requested_at, status.latest_record or ""))
     return given_back(status).model_copy(

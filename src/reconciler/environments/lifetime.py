@@ -96,6 +96,7 @@ class _Steering:
         self._handled = dict(environment.status.handled)
         self._refusals = dict(environment.status.refusals)
         self._hold = environment.status.hold
+        self._extension = environment.status.extension
         self._paused_since = environment.status.paused_since
 
     @property
@@ -106,6 +107,7 @@ class _Steering:
             "handled": self._handled,
             "refusals": self._refusals,
             "hold": self._hold,
+            "extension": self._extension,
             "paused_since": self._paused_since,
             "pinned": self._environment.is_pinned,
         }
@@ -141,14 +143,22 @@ class _Steering:
         except NoDuration as error:
             self._refuse(annotations.EXTEND, f"{token.partition('/')[0][:32]!r} {error}; say 24h or 24h/any-token")
             return
+        self._extend(by)
+
+    def _extend(self, by: timedelta) -> None:
+        is_deploying = self._status.holder is not None and not self._is_expiring
         if self._is_expiring:
             self._refuse(annotations.EXTEND, self._too_late)
+        elif self._expires_at is None and is_deploying:
+            self._extension = min((self._extension or timedelta(0)) + by, LONGEST)
         elif self._expires_at is None:
             self._refuse(annotations.EXTEND, "it has no end that could be moved: nothing with a ttl is current there")
         elif (later := extended(self._expires_at, by, self._now)) - self._now > LONGEST:
             self._refuse(annotations.EXTEND, "it would live longer than 100 years; pin it")
         else:
             self._expires_at = later
+            if is_deploying:
+                self._extension = min((self._extension or timedelta(0)) + by, LONGEST)
 
     def expire(self) -> None:
         if self._take(annotations.EXPIRE) is None or self._is_expiring:

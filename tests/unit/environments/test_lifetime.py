@@ -6,6 +6,8 @@ import pytest
 
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.keys import Key
+from reconciler.domain.outside.builds import BuildState
+from reconciler.domain.resources import StageName
 from reconciler.environments.lifetime import Lifetimes
 from support.scene import World
 
@@ -104,6 +106,31 @@ async def test_an_extension_that_makes_no_sense_is_refused_in_words(value: str, 
     world.store.annotate(world.environment, extend="1h")
     await world.look(world.environment)
     assert refusal(world, EXTEND) == ""
+
+
+async def test_an_extension_during_a_deployment_is_added_to_the_end_that_it_sets() -> None:
+    world = await living()
+    key = world.ask("op-2")
+    await world.until_waiting_in(StageName.SYNC, key)
+    world.store.annotate(world.environment, extend="24h")
+    await world.look(world.environment)
+    await world.until_ended(key)
+    finished = world.record(key).status.finished_at
+    assert finished is not None
+    assert (ends(world), world.slot().status.extension) == (finished + 27 * HOUR, None)
+
+
+async def test_an_extension_during_a_deployment_that_fails_counts_from_the_end_as_it_was() -> None:
+    world = await living()
+    before = ends(world)
+    world.outside.jenkins.results["api"] = [BuildState.FAILED]
+    key = world.ask("op-2")
+    await world.look(key)
+    world.store.annotate(world.environment, extend="24h")
+    await world.look(world.environment)
+    await world.until_ended(key, world.environment)
+    assert world.phase(key) == "Failed"
+    assert (ends(world), world.slot().status.extension) == (before + 24 * HOUR, None)
 
 
 async def test_what_has_no_end_cannot_be_extended() -> None:

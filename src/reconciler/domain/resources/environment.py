@@ -145,6 +145,9 @@ class EnvironmentStatus(Status):
     expires_at: Moment | None = Field(
         default=None, description="When it ends, by the API server's clock; kept while it is pinned or on pause."
     )
+    extension: Duration | None = Field(
+        default=None, description="Asked for while a deployment is under way: added to the end that it sets."
+    )
     pinned: bool = Field(default=False, description="It does not expire: by its spec or by the annotation.")
     warned: Warned | None = None
     cleanup: Cleanup | None = None
