@@ -155,7 +155,7 @@ async def test_a_build_beyond_its_deadline_fails_with_the_last_reason_and_is_sto
     key = world.ask()
     await world.until_ended(key, every=30)
     assert world.end_of(key) == ("Failed", "DeadlineExceeded")
-    assert "last: the build, running at http://jenkins/job/1/" in world.record(key).status.message
+    assert "last: the build of api, running at http://jenkins/job/1/" in world.record(key).status.message
     assert world.outside.jenkins.running() == []
     assert timedelta(minutes=60) <= world.clock.now() - EIGHT < timedelta(minutes=62)
 
