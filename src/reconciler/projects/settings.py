@@ -1,34 +1,25 @@
 """Settings: what one look at a settings resource does, whatever its kind."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from pydantic import ValidationError
 
-from reconciler.domain.answers import Answer, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.drift import DriftRules
-from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.names import FINALIZER
-from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import (
     ArgoSettings,
-    ContainerRegistry,
     DeletionPolicy,
-    DevOpsProject,
     DNSZone,
-    Environment,
-    GitCredential,
     JenkinsSettings,
     Resource,
 )
 from reconciler.domain.resources.settings import SettingsStatus
-from reconciler.domain.urls import longest_prefix
 from reconciler.domain.wanted import marker_of
 from reconciler.domain.words import cut
 from reconciler.engine.engine import Engine
@@ -37,44 +28,16 @@ from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.projects.access import (
     GitLogins,
-    GitSetup,
-    ImageRepositories,
-    RegistrySetup,
-    Zones,
-    ZoneSetup,
 )
-from reconciler.projects.argocd import ArgoProjects, ArgoRemoval, ArgoSetup
-from reconciler.projects.jenkins import JenkinsRemoval, JenkinsSetup, Jobs
+from reconciler.projects.argocd import ArgoRemoval
+from reconciler.projects.jenkins import JenkinsRemoval
 from reconciler.projects.polls import Polls, next_poll
 from reconciler.projects.setup import SetupLook, SetupWork
+from reconciler.projects.setups import SETTINGS_KINDS, SetUps, Systems, looks_or_why_not
 from reconciler.resilience.errand import sweeping
 
 RECONCILE_AT = "freeleaps.com/reconcile-at"
 _POLL = timedelta(seconds=300)
-
-
-class Systems(Protocol):
-    """The outside systems that settings name. Each method raises Missing when a Secret or a key of it is not there."""
-
-    async def jobs(self, settings: JenkinsSettings) -> Jobs:
-        """Return the jobs of a build server."""
-        ...
-
-    async def argo_projects(self, settings: ArgoSettings) -> ArgoProjects:
-        """Return the projects of a deployment tool."""
-        ...
-
-    async def image_repositories(self, settings: ContainerRegistry) -> ImageRepositories:
-        """Return the repositories of a registry."""
-        ...
-
-    async def zones(self, settings: DNSZone) -> Zones:
-        """Return the zones of a DNS account."""
-        ...
-
-    async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
-        """Return the operator's own git login, where it has one that is for this address."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +55,18 @@ class Settings:
     interval: timedelta = timedelta(seconds=300)
     polls: Polls = field(default_factory=Polls)
 
+    @property
+    def setups(self) -> SetUps:
+        """What the settings' steps are."""
+        return SetUps(store=self.store, systems=self.systems, logins=self.logins, owner=self.owner)
+
     async def look(self, key: Key) -> datetime | None:
         """Bring in order what the settings own outside; return when to look again."""
         body = self.store.read(key)
         if body is None:
             return None
         try:
-            resource = _KINDS[key.kind](body)
+            resource = SETTINGS_KINDS[key.kind](body)
         except ValidationError as error:
             await tell_invalid(self.store, body, error, self.clock.now())
             return None
@@ -112,7 +80,7 @@ class Settings:
 
     async def _compare(self, resource: Resource) -> datetime | None:
         """Compare what the settings own with what is wanted, if it is time or something else is wanted than before."""
-        work = self._work(resource, await self._looks(resource, self._set_up))
+        work = self._work(resource, await self.setups.looks(resource))
         key, every = key_of(resource.body), self._interval_of(resource)
         token, now = resource.metadata.annotations.get(RECONCILE_AT), self.clock.now()
         if token is not None:
@@ -140,44 +108,6 @@ class Settings:
     def _interval_of(self, resource: Resource) -> timedelta:
         return resource.spec.poll_interval if isinstance(resource, JenkinsSettings) else self.interval
 
-    async def _looks(
-        self, resource: Resource, of: Callable[[Resource], Awaitable[Sequence[SetupLook]]]
-    ) -> Sequence[SetupLook]:
-        """Return the steps; what keeps us from even making them is the answer of a first step of its own."""
-        try:
-            return await of(resource)
-        except ReconcilerError as error:
-            return [SetupLook("access", _raising(error))]
-
-    async def _set_up(self, resource: Resource) -> Sequence[SetupLook]:
-        match resource:
-            case JenkinsSettings():
-                project = self._project(resource, resource.spec.project_ref)
-                if project is None:
-                    return [_waits_for_project(resource.spec.project_ref)]
-                login = await self._login(project)
-                jobs = await self.systems.jobs(resource)
-                return _for(project, JenkinsSetup(jobs, resource, project, login, self._marker(resource)).looks())
-            case ArgoSettings():
-                project = self._project(resource, resource.spec.project_ref)
-                if project is None:
-                    return [_waits_for_project(resource.spec.project_ref)]
-                login = await self._login(project)
-                tool = await self.systems.argo_projects(resource)
-                environments = self._environments(project)
-                marker = self._marker(resource)
-                return _for(project, ArgoSetup(tool, resource, project, environments, login, marker).looks())
-            case ContainerRegistry():
-                registry = await self.systems.image_repositories(resource)
-                note = f"Made by {self._marker(resource).text()}"
-                return RegistrySetup(registry, resource, self._users_of(resource), note).looks()
-            case DNSZone():
-                return ZoneSetup(await self.systems.zones(resource), resource).looks()
-            case GitCredential():
-                return GitSetup(self.logins, resource).looks()
-            case _:
-                raise TypeError(f"{resource.kind} is not a settings kind")
-
     async def _remove(self, resource: Resource) -> datetime | None:
         """Remove what is ours outside, once nobody uses the settings any more; then let the resource go."""
         self.polls.forget(key_of(resource.body))
@@ -188,7 +118,7 @@ class Settings:
             text = f"{', '.join(users[:5])} to be gone"
             await self.store.write_status(resource.body, status.model_copy(update={"waiting_for": cut(text)}).dump())
             return self.clock.now() + _POLL
-        looks = await self._looks(resource, self._tear_down)
+        looks = await looks_or_why_not(self._tear_down(resource))
         next_look = await self._carry_out(resource, looks) if looks else None
         steps = {step["name"]: step for step in (resource.body.get("status") or {}).get("steps", [])}
         if all(steps.get(look.name, {}).get("state") == "Done" for look in looks):
@@ -210,7 +140,7 @@ class Settings:
 
     def _is_orphaned(self, resource: Resource) -> bool:
         reference = (resource.body.get("spec") or {}).get("projectRef", "")
-        project = self._project(resource, reference)
+        project = self.setups.project_of(resource, reference)
         return project is not None and project.spec.deletion_policy is DeletionPolicy.ORPHAN
 
     def _still_used_by(self, resource: Resource) -> list[str]:
@@ -234,52 +164,8 @@ class Settings:
         zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, zone.namespace))
         return [other for other in zones if other and other.name != zone.name and not other.is_deleting]
 
-    def _project(self, resource: Resource, name: str) -> DevOpsProject | None:
-        return readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, resource.namespace, name)))
-
-    def _environments(self, project: DevOpsProject) -> list[Environment]:
-        bodies = self.store.list_(Environment.kind, project.namespace, project=project.name)
-        return [one for body in bodies if (one := readable(Environment, body))]
-
-    def _users_of(self, registry: ContainerRegistry) -> list[DevOpsProject]:
-        bodies = self.store.list_(DevOpsProject.kind, registry.namespace)
-        projects = (readable(DevOpsProject, body) for body in bodies)
-        users = [
-            project
-            for project in projects
-            if project
-            and not project.is_deleting
-            and (project.spec.registry.ref.name if project.spec.registry.ref else project.name) == registry.name
-        ]
-        return sorted(users, key=lambda project: project.name)
-
-    async def _login(self, project: DevOpsProject) -> GitLogin | None:
-        identity = f"{project.name}-git"
-        credential = self._credential(project)
-        named = project.spec.git.credential_ref
-        if credential is None and named is not None:
-            raise Missing(f"GitCredential {named.name} is not there")
-        if credential is not None:
-            return await self.logins.login(credential, identity)
-        return await self.systems.default_git_login(project.spec.git.url, identity)
-
-    def _credential(self, project: DevOpsProject) -> GitCredential | None:
-        named = project.spec.git.credential_ref
-        bodies = self.store.list_(GitCredential.kind, project.namespace)
-        credentials = [one for body in bodies if (one := readable(GitCredential, body))]
-        if named is not None:
-            return next((one for one in credentials if one.name == named.name), None)
-        by_prefix = {one.spec.url_prefix: one for one in credentials if not one.is_deleting}
-        prefix = longest_prefix(project.spec.git.url, by_prefix)
-        return by_prefix[prefix] if prefix is not None else None
-
     def _marker(self, resource: Resource) -> Marker:
         return marker_of(resource, self.owner)
-
-
-_KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone | GitCredential]] = {
-    kind.kind: kind for kind in (JenkinsSettings, ArgoSettings, ContainerRegistry, DNSZone, GitCredential)
-}
 
 
 def _holds(zone: DNSZone, environment: Body) -> bool:
@@ -294,22 +180,3 @@ def _is_settled(resource: Resource) -> bool:
     token = resource.metadata.annotations.get(RECONCILE_AT)
     is_asked_for = token not in (None, status.handled.get(RECONCILE_AT))
     return is_ready and not is_asked_for and status.observed_generation == resource.metadata.generation
-
-
-def _for(project: DevOpsProject, looks: Sequence[SetupLook]) -> Sequence[SetupLook]:
-    generation, policy = project.metadata.generation, project.spec.drift_policy
-    return [replace(look, generation=generation, policy=policy) for look in looks]
-
-
-def _waits_for_project(name: str) -> SetupLook:
-    async def look() -> Answer:
-        return Waiting(f"DevOpsProject {name}", reason="ProjectNotFound", remedy=f"create DevOpsProject {name}")
-
-    return SetupLook("project", look)
-
-
-def _raising(error: ReconcilerError) -> Callable[[], Awaitable[Answer]]:
-    async def look() -> Answer:
-        raise error
-
-    return look
