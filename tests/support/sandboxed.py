@@ -16,14 +16,14 @@ import yaml
 
 NAMESPACE = "freeleaps-devops-system"
 PATIENCE = 60.0
-_PROGRAM = str(Path(sys.executable).with_name("reconciler"))
+PROGRAM = str(Path(sys.executable).with_name("reconciler"))
 
 
 def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start the program with a clean environment."""
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **variables}
     return subprocess.Popen(
-        [_PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

@@ -24,6 +24,7 @@ def demo(pace: float, seed: int) -> None:
         as_json=False,
         live=True,
         write_kubeconfig=None,
+        write_environment=None,
         kubeconfig=None,
         rabbitmq="",
         port_base=0,

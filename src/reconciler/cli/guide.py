@@ -32,6 +32,9 @@ kubectl
   kubectl get dop,env,dr -n {NAMESPACE}
   kubectl get dr --watch -n {NAMESPACE}
 
+What the operator would change, like a diff (with the variables of --write-environment FILE)
+  set -a; . FILE; {call} plan
+
 RabbitMQ: exchange devops, heartbeats on exchange devops.heartbeat
   export AMQP_URL={shlex.quote(_shown(world.rabbitmq, is_ours=world.has_own_broker))}
   {call} sandbox message initialize | {call} send -

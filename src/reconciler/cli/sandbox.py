@@ -72,6 +72,7 @@ class Options:
     as_json: bool
     live: bool
     write_kubeconfig: Path | None
+    write_environment: Path | None
     kubeconfig: Path | None
     rabbitmq: str
     port_base: int
@@ -99,6 +100,9 @@ class Options:
 @click.option("--json", "as_json", is_flag=True, help="Print the scenario's report as JSON.")
 @click.option("--live", is_flag=True, help="Show the scenario as it goes on, at pace 1.")
 @click.option("--write-kubeconfig", type=_FILE, metavar="FILE", help="Written when everything is ready.")
+@click.option(
+    "--write-environment", type=_FILE, metavar="FILE", help="The operator's variables, as `NAME=value` lines."
+)
 @click.option("--kubeconfig", type=_FILE, metavar="FILE", help="Use this real API server; CRDs are applied to it.")
 @click.option("--rabbitmq", default="", metavar="URL", help="Use this real broker: amqp://user:password@host:port/")
 @click.option("--port-base", type=click.IntRange(0, 65000), default=0, help="First of seven ports; 0: free ones.")
@@ -123,8 +127,10 @@ async def _stay(options: Options) -> int:
     ) as sandbox:
         world.set_weather(options.weather)
         kubeconfig = Path(world.kubeconfig)
+        if options.write_environment is not None:
+            _put(options.write_environment, "".join(f"{name}={value}\n" for name, value in world.environ().items()))
         if options.write_kubeconfig is not None:
-            kubeconfig = _write(kubeconfig, options.write_kubeconfig)
+            kubeconfig = _put(options.write_kubeconfig, _read(kubeconfig))
         click.echo(guide(sandbox, kubeconfig))
         await unless(stop, sandbox.ended())
         click.echo("Stopping ...")
@@ -176,10 +182,14 @@ async def unless(stop: asyncio.Event, doing: Coroutine[None, None, T]) -> T | No
         await asyncio.gather(work, stopped, return_exceptions=True)
 
 
-def _write(kubeconfig: Path, target: Path) -> Path:
-    """Copy a kubeconfig to where it is wanted, in one step: who waits for the file never sees half of it."""
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def _put(target: Path, text: str) -> Path:
+    """Write a file of its owner's in one step: who waits for it never sees half of it."""
     beside = target.with_name(f".{target.name}.new")
     beside.touch(mode=0o600)
-    beside.write_text(kubeconfig.read_text(encoding="utf-8"), encoding="utf-8")
+    beside.write_text(text, encoding="utf-8")
     beside.replace(target)
     return target.absolute()

@@ -125,6 +125,8 @@ def _differences(wanted: Any, actual: Any, path: str) -> Iterator[FieldChange]:
         have, want = actual or {}, wanted or {}
         for key in dict.fromkeys([*want, *have]):
             yield from _differences(want.get(key), have.get(key), _joined(path, str(key)))
+    elif _is_named(wanted) and _is_named(actual):
+        yield from _differences(_by_name(wanted), _by_name(actual), path)
     elif isinstance(shape, tuple | list):
         yield from _elements(tuple(wanted or ()), tuple(actual or ()), path)
     elif _text(wanted) != _text(actual):
@@ -138,6 +140,15 @@ def _elements(wanted: tuple[Any, ...], actual: tuple[Any, ...], path: str) -> It
         yield FieldChange(path, ", ".join(map(_text, actual)), ", ".join(map(_text, wanted)))
     yield from (FieldChange(f"{path}[]", one, "") for one in gone)
     yield from (FieldChange(f"{path}[]", "", one) for one in new)
+
+
+def _is_named(value: Any) -> bool:
+    """Tell whether a value is a list of maps that each have a name, as specs have them."""
+    return isinstance(value, tuple | list) and all(isinstance(one, Mapping) and "name" in one for one in value)
+
+
+def _by_name(value: Any) -> dict[str, Any]:
+    return {str(one["name"]): one for one in value}
 
 
 def _joined(path: str, name: str) -> str:

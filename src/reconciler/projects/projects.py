@@ -55,20 +55,9 @@ class Projects:
         if project.is_deleting:
             return await self._remove(project)
         project = DevOpsProject(await self.store.ensure_finalizer(body))
-        changes = plan(project, self._children(project), self.defaults)
+        changes = plan(project, children_of(self.store, project), self.defaults)
         await self._apply(changes)
         return await self._tell(project, changes)
-
-    def _children(self, project: DevOpsProject) -> list[Body]:
-        kinds = (*_SETTINGS.values(), "Environment")
-        return [
-            body
-            for kind in kinds
-            for body in self.store.list_(kind, project.namespace)
-            if is_made_by(project, body)
-            or body["metadata"]["name"] == project.name
-            or (kind == Environment.kind and body["spec"].get("projectRef") == project.name)
-        ]
 
     async def _apply(self, changes: Changes) -> None:
         for body in changes.create:
@@ -113,9 +102,9 @@ class Projects:
 
     def _steps(self, project: DevOpsProject, held_back: Sequence[Body], now: datetime) -> list[SetupStep]:
         old = {step.name: step for step in project.status.steps}
-        names = self._names(project)
+        names = settings_of(project)
         steps = [
-            self._step(old.get(name) or SetupStep(name=name), project, kind, names[name], now)
+            self._step(old.get(name) or SetupStep(name=name), project, kind, names[kind], now)
             for name, kind in _SETTINGS.items()
         ]
         if held_back:
@@ -128,12 +117,6 @@ class Projects:
             }
             steps.append(SetupStep(name="environments").model_copy(update=changes))
         return steps
-
-    def _names(self, project: DevOpsProject) -> dict[str, str]:
-        spec = project.spec
-        refs = {"jenkins": spec.jenkins_ref, "argocd": spec.argo_ref, "registry": spec.registry.ref}
-        named = {name: ref.name if ref else project.name for name, ref in refs.items()}
-        return {**named, "dns": spec.dns.zone_ref.name if spec.dns.zone_ref else project.name}
 
     def _step(self, step: SetupStep, project: DevOpsProject, kind: str, name: str, now: datetime) -> SetupStep:
         """Return the step as the settings behind it stand."""
@@ -171,7 +154,9 @@ class Projects:
         environments = list(self.store.list_("Environment", project.namespace, project=project.name))
         records = list(self.store.list_("DeploymentRecord", project.namespace, project=project.name, active_only=True))
         settings = [
-            body for body in self._children(project) if body["kind"] != Environment.kind and is_made_by(project, body)
+            body
+            for body in children_of(self.store, project)
+            if body["kind"] != Environment.kind and is_made_by(project, body)
         ]
         for left in (environments, settings):
             for body in left:
@@ -196,6 +181,31 @@ class Projects:
         status = project.status.model_copy(update={"conditions": conditions})
         await self.store.write_status(project.body, status.dump())
         return now + _RESYNC
+
+
+def children_of(store: Store, project: DevOpsProject) -> list[Body]:
+    """Return what the project made, and what stands under the names that it would give."""
+    kinds = (*_SETTINGS.values(), "Environment")
+    return [
+        body
+        for kind in kinds
+        for body in store.list_(kind, project.namespace)
+        if is_made_by(project, body)
+        or body["metadata"]["name"] == project.name
+        or (kind == Environment.kind and body["spec"].get("projectRef") == project.name)
+    ]
+
+
+def settings_of(project: DevOpsProject) -> dict[str, str]:
+    """Return the names of the settings that the project uses, by their kind."""
+    spec = project.spec
+    refs = {
+        "JenkinsSettings": spec.jenkins_ref,
+        "ArgoSettings": spec.argo_ref,
+        "ContainerRegistry": spec.registry.ref,
+        "DNSZone": spec.dns.zone_ref,
+    }
+    return {kind: ref.name if ref else project.name for kind, ref in refs.items()}
 
 
 def _is_as_of(project: DevOpsProject, body: Body) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from reconciler.domain.annotations import RECONCILE_AT, asked
 from reconciler.domain.clock import Clock
 from reconciler.domain.drift import DriftRules
 from reconciler.domain.keys import Body, Key, key_of
@@ -36,7 +37,6 @@ from reconciler.projects.setup import SetupLook, SetupWork
 from reconciler.projects.setups import SETTINGS_KINDS, SetUps, Systems, looks_or_why_not
 from reconciler.resilience.errand import sweeping
 
-RECONCILE_AT = "freeleaps.com/reconcile-at"
 _POLL = timedelta(seconds=300)
 
 
@@ -82,11 +82,9 @@ class Settings:
         """Compare what the settings own with what is wanted, if it is time or something else is wanted than before."""
         work = self._work(resource, await self.setups.looks(resource))
         key, every = key_of(resource.body), self._interval_of(resource)
-        token, now = resource.metadata.annotations.get(RECONCILE_AT), self.clock.now()
-        if token is not None:
-            work.handled = {RECONCILE_AT: token}
-        is_asked_for = token not in (None, work.status.handled.get(RECONCILE_AT))
-        work.poll = self.polls.is_due(key, every, now, work.status.checked_at) or is_asked_for
+        now, checked_at = self.clock.now(), work.status.checked_at
+        is_asked_for = asked(resource.metadata.annotations, work.status.handled, RECONCILE_AT) is not None
+        work.poll = self.polls.is_due(key, every, now, checked_at) or is_asked_for
         await self.engine.carry_out(work)
         if not work.is_done:
             return work.status.next_look_at

@@ -71,7 +71,6 @@ class SetupWork:
 
     Attributes:
         poll: whether the world is to be asked even if everything was done for what is wanted now.
-        handled: tokens of annotations that this pass handles, by annotation.
         detail: what is worth telling of the system.
     """
 
@@ -98,7 +97,6 @@ class SetupWork:
         self._made: set[str] = set()
         self._drift = list(status.drift)
         self.poll = poll
-        self.handled: Mapping[str, str] = {}
         self.detail = ""
 
     @property
@@ -210,7 +208,6 @@ class SetupWork:
             "next_look_at": first.next_look_at if first else None,
             "waiting_for": first.waiting_for if first else "",
             "detail": self.detail[:512] or status.detail,
-            "handled": {**status.handled, **self.handled} if self.is_done else status.handled,
         }
         after = status.model_copy(update=changes)
         was_told = status.checked_at is not None and now - status.checked_at < TOLD_AGAIN
