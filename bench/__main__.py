@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.figures.crashing import crashing
 from bench.figures.deploying import deploying
+from bench.figures.drift import drift
 from bench.figures.lifetimes import lifetimes
 from bench.figures.memory import memory
 from bench.figures.outage import outage
@@ -26,6 +27,7 @@ PARTS = {
     "starting": starting,
     "crashing": crashing,
     "outage": outage,
+    "drift": drift,
 }
 
 

@@ -13,12 +13,12 @@ from bench.children import say, serve
 from bench.floor import define
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.conditions import kstatus
-from reconciler.domain.keys import DEPLOYMENT_RECORD, ENVIRONMENT
+from reconciler.domain.keys import DEPLOYMENT_RECORD, ENVIRONMENT, JENKINS_SETTINGS, PROJECT, Kind
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import Environment, EnvironmentStatus
 from reconciler.domain.resources.common import api_object
 from reconciler.sandbox.weather import Weather
-from reconciler.sandbox.world import NAMESPACE, World
+from reconciler.sandbox.world import DOMAIN, NAMESPACE, World
 
 _AT_ONCE = 16
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -51,8 +51,47 @@ class Box:
                 return await self._preload(asked["record"], asked["first"], asked["count"])
             case "environments":
                 return await self._environments(asked["count"], asked["expires"])
+            case "projects" | "ready" | "limit":
+                return await self._for_drift(command, asked)
             case _:
                 raise ValueError(command)
+
+    async def _for_drift(self, command: str, asked: Mapping[str, Any]) -> int:
+        if command == "projects":
+            return await self._projects(asked["count"], asked["poll"])
+        if command == "limit":
+            self.world.godaddy.limit_per_minute = asked["per_minute"]
+        return await self._ready()
+
+    async def _projects(self, count: int, poll: str) -> int:
+        """Store projects with an environment each, and Jenkins settings that say how often they are compared."""
+        kubernetes = Kubernetes(Credentials.from_kubeconfig(Path(self.world.kubeconfig)))
+        numbers = iter(range(count))
+
+        async def some() -> None:
+            for number in numbers:
+                for kind, body in _project(f"p{number}", poll):
+                    await kubernetes.create(
+                        kind, NAMESPACE, {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+                    )
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_AT_ONCE):
+                    group.create_task(some())
+        finally:
+            await kubernetes.close()
+        return count
+
+    async def _ready(self) -> int:
+        """Count the projects that are ready."""
+        kubernetes = Kubernetes(Credentials.from_kubeconfig(Path(self.world.kubeconfig)))
+        try:
+            bodies, _ = await kubernetes.list_(PROJECT, NAMESPACE)
+        finally:
+            await kubernetes.close()
+        conditions = [(body.get("status") or {}).get("conditions") or () for body in bodies]
+        return sum(any(one["type"] == "Ready" and one["status"] == "True" for one in each) for each in conditions)
 
     def _requests(self) -> dict[str, dict[str, int]]:
         world = self.world
@@ -153,6 +192,20 @@ def idle_status(number: int) -> dict[str, Any]:
         ],
     }
     return EnvironmentStatus.model_validate(status).dump()
+
+
+def _project(name: str, poll: str) -> list[tuple[Kind, dict[str, Any]]]:
+    metadata = {"namespace": NAMESPACE, "name": name}
+    jenkins = {"projectRef": name, "folder": "freeleaps", "pollInterval": poll}
+    spec = {
+        "git": {"url": f"https://git.{DOMAIN}/acme/{name}.git"},
+        "components": [{"name": "api", "port": 8080}],
+        "environments": [{"name": "alpha", "domain": f"{name}.{DOMAIN}", "dnsTarget": "203.0.113.7"}],
+    }
+    return [
+        (JENKINS_SETTINGS, {"metadata": metadata, "spec": jenkins}),
+        (PROJECT, {"metadata": metadata, "spec": spec}),
+    ]
 
 
 async def _main() -> None:

@@ -132,6 +132,14 @@ async def test_a_repository_is_found_only_in_its_own_project(client: Client, ser
     assert server.repositories[GIT, "shop"]["password"] == "s3cret"
 
 
+async def test_projects_and_repositories_are_listed_as_they_are_found_one_by_one(client: Client) -> None:
+    await client.create_project(PROJECT, OURS)
+    await client.apply_repository(GIT, GitLogin("g", "bot", "s3cret"), "shop")
+    assert await client.find_project("shop") in await client.list_projects()
+    assert [one.url for one in await client.list_repositories()] == [GIT]
+    assert await client.list_repositories() == (await client.find_repository(GIT, "shop"),)
+
+
 async def test_a_repository_is_written_again_and_forgotten(client: Client, server: ArgoCD) -> None:
     await client.apply_repository(GIT, GitLogin("g", "bot", "old"), "shop")
     await client.apply_repository(GIT, GitLogin("g", "bot", "new"), "shop")

@@ -10,6 +10,7 @@ from reconciler.clients.dockerhub import DockerHub as Client
 from reconciler.clients.endpoint import Bounds, Endpoint
 from reconciler.domain.errors import AlreadyExists, Invalid, Missing, RateLimited, ReconcilerError, Refused
 from reconciler.domain.outside.images import Image, ImageRepository
+from reconciler.domain.ownership import find_marker
 from reconciler.resilience.breaker import Breaker, Rules
 from reconciler.sandbox.dockerhub import DockerHub, LimitForm
 from reconciler.sandbox.dockerhub.store import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
@@ -108,6 +109,20 @@ async def test_a_created_private_repository_is_found_with_our_marker_and_its_ima
     assert await client.find_image("acme/shop-api", "v1") == Image("acme/shop-api", "v1", digest)
 
 
+async def test_all_pages_of_a_namespace_are_listed_with_a_digest_of_our_marker(
+    client: Client, simulator: DockerHub
+) -> None:
+    for number in range(250):
+        simulator.hub.add("acme", f"other-{number:03}")
+    await client.create_repository("acme/shop-api", MARKER)
+    listed = {one.name: one.description for one in await client.list_repositories("acme")}
+    marker = find_marker(MARKER)
+    assert marker is not None
+    assert len(listed) == 251
+    assert listed["acme/shop-api"] == marker.digest()
+    assert await client.list_repositories("nobody") == ()
+
+
 async def test_a_repository_of_others_exists_already(client: Client, simulator: DockerHub) -> None:
     simulator.hub.add("acme", "shop-api")
     with pytest.raises(AlreadyExists):
@@ -131,7 +146,7 @@ async def test_repositories_are_kept_and_that_is_said_without_asking(client: Cli
 
 async def test_access_is_checked_on_both_doors(client: Client, simulator: DockerHub) -> None:
     simulator.push("acme/shop-api", "v1")
-    assert await client.check_access() == "namespace acme, 1 repositories, registry/2.0"
+    assert await client.check_access() == "namespace acme, registry/2.0"
 
 
 async def test_wrong_credentials_are_refused_and_not_tried_again(

@@ -22,7 +22,7 @@ from reconciler.domain.errors import (
     Refused,
     Unavailable,
 )
-from reconciler.domain.outside.builds import BuildKey, BuildState, GitLogin, JobPath, JobShape
+from reconciler.domain.outside.builds import BuildKey, BuildState, Credential, GitLogin, JobPath, JobShape
 from reconciler.domain.ownership import Marker
 from reconciler.resilience.breaker import Breaker, Rules
 from reconciler.sandbox.jenkins import Jenkins as Simulated
@@ -242,7 +242,8 @@ async def test_a_credential_is_made_then_overwritten_whole_then_deleted(simulate
     assert await ready.find_credential(PATH.folder, "git") is None
     for secret in ("first", "second"):
         await ready.apply_credential(PATH.folder, GitLogin("git", "bot", secret), MARKER)
-        assert await ready.find_credential(PATH.folder, "git") == "git"
+        assert await ready.find_credential(PATH.folder, "git") == Credential("git", MARKER)
+        assert await ready.list_credentials(PATH.folder) == (Credential("git", MARKER),)
         assert simulated.secret_of(PATH.folder, "git") == secret
     await ready.delete_credential(PATH.folder, "git")
     await ready.delete_credential(PATH.folder, "git")

@@ -297,6 +297,12 @@ class ArgoClient:
     async def version(self) -> str:
         return "v3.1.0"
 
+    async def latest_project(self, name: str) -> None:
+        return None
+
+    async def latest_repository(self, url: str, project: str) -> None:
+        return None
+
     async def find_project(self, name: str) -> ArgoProject | None:
         return await self._door.call("find_project", lambda: self._model.projects.get(name))
 

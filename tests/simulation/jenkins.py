@@ -170,6 +170,9 @@ class JenkinsClient:
     async def find_folder(self, path: str) -> Folder | None:
         return await self._door.call("find_folder", lambda: self._model.folders.get(path))
 
+    async def latest_folder(self, path: str) -> None:
+        return None
+
     async def create_folder(self, path: str, marker: Marker) -> None:
         await self._set_up("create_folder", self._model.folders, path, Folder(path, marker))
 
@@ -189,7 +192,10 @@ class JenkinsClient:
     async def delete_item(self, path: str) -> None:
         await self._door.call("delete_item", lambda: self._model.jobs.pop(path, None), change=True, sent=self._sent)
 
-    async def find_credential(self, folder: str, identity: str) -> str | None:
+    async def find_credential(self, folder: str, identity: str) -> None:
+        return None
+
+    async def latest_credential(self, folder: str, identity: str) -> None:
         return None
 
     async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:

@@ -39,6 +39,9 @@ class RegistryClient:
     async def check_access(self) -> str:
         return await self._door.call("check_access", lambda: "fine")
 
+    async def latest_repository(self, name: str) -> None:
+        return None
+
     async def find_repository(self, name: str) -> ImageRepository | None:
         return await self._door.call("find_repository", lambda: self._model.repositories.get(name))
 

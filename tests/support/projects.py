@@ -7,7 +7,7 @@ from reconciler.domain.errors import Busy, Missing
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
-from reconciler.domain.outside.builds import Folder, GitLogin, Job, JobPath, JobShape
+from reconciler.domain.outside.builds import Credential, Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.outside.images import ImageRepository
 from reconciler.domain.ownership import Marker
@@ -37,7 +37,7 @@ class JenkinsItems(System):
 
     folders: dict[str, Folder] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
-    credentials: set[str] = field(default_factory=set)
+    credentials: dict[str, Credential] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     questions: int = 0
     forgets: bool = False
@@ -48,6 +48,9 @@ class JenkinsItems(System):
     async def find_folder(self, path: str) -> Folder | None:
         self._asked()
         return self.folders.get(path)
+
+    async def latest_folder(self, path: str) -> Folder | None:
+        return None
 
     async def create_folder(self, path: str, marker: Marker) -> None:
         self.folders[path] = Folder(path, marker)
@@ -69,16 +72,19 @@ class JenkinsItems(System):
         self.jobs.pop(path, None)
         self._changed(f"delete {path}")
 
-    async def find_credential(self, folder: str, identity: str) -> str | None:
+    async def find_credential(self, folder: str, identity: str) -> Credential | None:
         self._asked()
-        return identity if f"{folder}/{identity}" in self.credentials else None
+        return self.credentials.get(f"{folder}/{identity}")
+
+    async def latest_credential(self, folder: str, identity: str) -> Credential | None:
+        return None
 
     async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:
-        self.credentials.add(f"{folder}/{login.id}")
+        self.credentials[f"{folder}/{login.id}"] = Credential(login.id, marker)
         self._changed(f"credential {folder}/{login.id}")
 
     async def delete_credential(self, folder: str, identity: str) -> None:
-        self.credentials.discard(f"{folder}/{identity}")
+        self.credentials.pop(f"{folder}/{identity}", None)
         self._changed(f"delete credential {folder}/{identity}")
 
     def _write(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
@@ -111,6 +117,9 @@ class ArgoTool(System):
         self.up()
         return self.projects.get(name)
 
+    async def latest_project(self, name: str) -> ArgoProject | None:
+        return None
+
     async def create_project(self, shape: ProjectShape, marker: Marker) -> None:
         self.projects[shape.name] = ArgoProject(shape, marker)
         self._changed(f"project {shape.name}")
@@ -128,6 +137,9 @@ class ArgoTool(System):
     async def find_repository(self, url: str, project: str) -> Repository | None:
         self.up()
         return self.repositories.get((url, project))
+
+    async def latest_repository(self, url: str, project: str) -> Repository | None:
+        return None
 
     async def apply_repository(self, url: str, login: GitLogin | None, project: str) -> None:
         self.repositories[url, project] = Repository(url, project)
@@ -154,6 +166,9 @@ class Repositories(System):
 
     async def find_repository(self, name: str) -> ImageRepository | None:
         return self.names.get(name)
+
+    async def latest_repository(self, name: str) -> ImageRepository | None:
+        return None
 
     async def create_repository(self, name: str, description: str) -> None:
         self.names[name] = ImageRepository(name, description)

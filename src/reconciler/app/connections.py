@@ -14,6 +14,7 @@ from http import HTTPStatus
 from reconciler.app.endpoints import Endpoints
 from reconciler.app.limits import KeyLimiter
 from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
+from reconciler.app.rosters import JobsRoster, ProjectsRoster, RepositoriesRoster, ZonesRoster
 from reconciler.app.secrets import SecretReader
 from reconciler.clients import godaddy
 from reconciler.clients.argocd import ArgoCD, ArgoSession, translator
@@ -79,6 +80,10 @@ class Connections:
         self._mask = mask
         self._build_changed = build_changed
         self._application_changed = application_changed
+        self._jobs: dict[Jenkins, JobsRoster] = {}
+        self._projects: dict[ArgoCD, ProjectsRoster] = {}
+        self._repositories: dict[DockerHub | OciRegistry, RepositoriesRoster] = {}
+        self._zone_rosters: dict[GoDaddy, ZonesRoster] = {}
         self._jenkins: dict[Where, JenkinsLine] = {}
         self._argo: dict[Where, ArgoLine] = {}
         self._registries: dict[tuple[Where, str, str], DockerHub | OciRegistry] = {}
@@ -110,9 +115,10 @@ class Connections:
         await line.follow(settings.spec.folder)
         return line
 
-    async def jobs(self, settings: JenkinsSettings) -> Jenkins:
+    async def jobs(self, settings: JenkinsSettings) -> JobsRoster:
         """Return the jobs of the server that the settings name."""
-        return (await self.builds(settings)).client
+        client = (await self.builds(settings)).client
+        return self._jobs.setdefault(client, JobsRoster(client, self._clock))
 
     async def _basic(self, where: Where, username: str, token: str) -> Mapping[str, str]:
         if where.secret:
@@ -145,9 +151,10 @@ class Connections:
         """Return the applications of the server that the settings name."""
         return (await self.applications(settings)).client
 
-    async def argo_projects(self, settings: ArgoSettings) -> ArgoCD:
+    async def argo_projects(self, settings: ArgoSettings) -> ProjectsRoster:
         """Return the projects of the server that the settings name."""
-        return (await self.applications(settings)).client
+        client = (await self.applications(settings)).client
+        return self._projects.setdefault(client, ProjectsRoster(client, self._clock))
 
     async def _argo_session(self, where: Where) -> ArgoSession:
         own = self._settings.argocd
@@ -183,9 +190,10 @@ class Connections:
             registry = self._registries[key] = self._registry(where, spec.provider, spec.namespace or own.namespace)
         return registry
 
-    async def image_repositories(self, settings: ContainerRegistry) -> DockerHub | OciRegistry:
+    async def image_repositories(self, settings: ContainerRegistry) -> RepositoriesRoster:
         """Return the repositories of the registry that the settings name."""
-        return await self.images(settings)
+        client = await self.images(settings)
+        return self._repositories.setdefault(client, RepositoriesRoster(client, self._clock))
 
     def _registry(self, where: Where, provider: RegistryProvider, namespace: str) -> DockerHub | OciRegistry:
         own = self._settings.registry
@@ -247,9 +255,10 @@ class Connections:
         """Return the records that the settings' key may change."""
         return await self.records(settings)
 
-    async def zones(self, settings: DNSZone) -> GoDaddy:
+    async def zones(self, settings: DNSZone) -> ZonesRoster:
         """Return the zones of the account that the settings name."""
-        return (await self.records(settings)).client
+        client = (await self.records(settings)).client
+        return self._zone_rosters.setdefault(client, ZonesRoster(client, self._clock))
 
     async def _sso_key(self, where: Where, limiter: KeyLimiter) -> Mapping[str, str]:
         """Authorize with what the Secret says now, under the limit of that key."""

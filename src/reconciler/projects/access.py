@@ -10,10 +10,11 @@ from reconciler.domain.changes import Action, Change, fingerprint
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.outside.images import ImageRepository
+from reconciler.domain.ownership import Marker, find_marker
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, DNSZone, GitCredential, InventoryItem
 from reconciler.domain.resources.settings import RegistryProvider
 from reconciler.domain.wanted import repository_of
-from reconciler.projects.setup import SetupLook, bring, step_name
+from reconciler.projects.setup import SetupLook, bring, name_taken, step_name
 
 
 class ImageRepositories(Protocol):
@@ -25,6 +26,10 @@ class ImageRepositories(Protocol):
 
     async def find_repository(self, name: str) -> ImageRepository | None:
         """Return the repository, if it is there."""
+        ...
+
+    async def latest_repository(self, name: str) -> ImageRepository | None:
+        """Return the repository as it was within the last minute; None: ask `find_repository`."""
         ...
 
     async def create_repository(self, name: str, description: str) -> None:
@@ -69,8 +74,7 @@ class RegistrySetup:
     registry: ImageRepositories
     settings: ContainerRegistry
     projects: Sequence[DevOpsProject]
-    note: str
-    """What a repository's description says of its owner."""
+    marker: Marker
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
@@ -87,10 +91,20 @@ class RegistrySetup:
         return Done({"message": await self.registry.check_access()})
 
     async def _repository(self, name: str, wanted: str) -> Answer:
-        if await self.registry.find_repository(name) is not None:
+        latest = await self.registry.latest_repository(name)
+        if latest is not None and self._is_ours(latest.description):
             return Done()
-        act = partial(self.registry.create_repository, name, self.note)
+        found = await self.registry.find_repository(name)
+        if found is not None:
+            theirs = find_marker(found.description)
+            if theirs is not None and not self.marker.is_same_owner(theirs):
+                return name_taken(f"repository {name}", theirs)
+            return Done()
+        act = partial(self.registry.create_repository, name, f"Made by {self.marker.text()}")
         return bring(self.settings, name, act, Change("registry", "Repository", name, Action.CREATE), wanted)
+
+    def _is_ours(self, description: str) -> bool:
+        return self.marker.digest() in description or self.marker.is_same_owner(find_marker(description))
 
     def _item(self, name: str) -> InventoryItem:
         return InventoryItem(

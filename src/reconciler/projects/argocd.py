@@ -12,8 +12,7 @@ from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, DevOpsProject, Environment, InventoryItem
 from reconciler.domain.wanted import argo_project
-from reconciler.projects.jenkins import name_taken
-from reconciler.projects.setup import SetupLook, bring, change
+from reconciler.projects.setup import SetupLook, bring, change, name_taken
 
 _SYSTEM = "argocd"
 
@@ -27,6 +26,10 @@ class ArgoProjects(Protocol):
 
     async def find_project(self, name: str) -> ArgoProject | None:
         """Return the project, if it is there."""
+        ...
+
+    async def latest_project(self, name: str) -> ArgoProject | None:
+        """Return the project as it was within the last minute; None: ask `find_project`."""
         ...
 
     async def create_project(self, shape: ProjectShape, marker: Marker) -> None:
@@ -43,6 +46,10 @@ class ArgoProjects(Protocol):
 
     async def find_repository(self, url: str, project: str) -> Repository | None:
         """Return the repository, if it is known there."""
+        ...
+
+    async def latest_repository(self, url: str, project: str) -> Repository | None:
+        """Return the repository as it was within the last minute; None: ask `find_repository`."""
         ...
 
     async def apply_repository(self, url: str, login: GitLogin | None, project: str) -> None:
@@ -92,13 +99,16 @@ class ArgoSetup:
 
     async def _project(self, wanted: str) -> Answer:
         shape = self.shape()
+        as_wanted = ArgoProject(shape, self.marker)
+        if await self.tool.latest_project(shape.name) == as_wanted:
+            return Done()
         found = await self.tool.find_project(shape.name)
         if found is None:
             act = partial(self.tool.create_project, shape, self.marker)
             return bring(self.settings, "project", act, self._change("AppProject", shape.name, Action.CREATE), wanted)
         if not self.marker.is_same_owner(found.marker):
             return name_taken(f"AppProject {shape.name}", found.marker)
-        if found.shape == shape and found.marker == self.marker:
+        if found == as_wanted:
             return Done()
         fields = (*difference(shape, found.shape), *difference(self.marker, found.marker, "marker"))
         act = partial(self.tool.update_project, shape, self.marker)
@@ -107,7 +117,8 @@ class ArgoSetup:
 
     async def _repository(self, wanted: str) -> Answer:
         project = argo_project(self.project.name, self.settings)
-        if await self.tool.find_repository(self.repo_url, project) is not None:
+        latest = await self.tool.latest_repository(self.repo_url, project)
+        if latest is not None or await self.tool.find_repository(self.repo_url, project) is not None:
             return Done()
         act = partial(self.tool.apply_repository, self.repo_url, self.login, project)
         made = self._change("Repository", self.repo_url, Action.CREATE)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from reconciler.domain.answers import Answer, Done, Waiting
+from reconciler.domain.answers import Answer, Done
 from reconciler.domain.changes import Action, Change, difference, fingerprint
-from reconciler.domain.outside.builds import Folder, GitLogin, Job, JobPath, JobShape
+from reconciler.domain.outside.builds import Credential, Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
 from reconciler.domain.wanted import job_parameters, job_path
-from reconciler.projects.setup import SetupLook, bring, change, step_name
+from reconciler.projects.setup import SetupLook, bring, change, name_taken, step_name
 
 _SYSTEM = "jenkins"
 
@@ -25,6 +25,10 @@ class Jobs(Protocol):
 
     async def find_folder(self, path: str) -> Folder | None:
         """Return the folder, if it is there."""
+        ...
+
+    async def latest_folder(self, path: str) -> Folder | None:
+        """Return the folder as it was within the last minute; None: ask `find_folder`."""
         ...
 
     async def create_folder(self, path: str, marker: Marker) -> None:
@@ -47,8 +51,12 @@ class Jobs(Protocol):
         """Delete a job or folder; it is fine when it is gone."""
         ...
 
-    async def find_credential(self, folder: str, identity: str) -> str | None:
-        """Return the id of the credential, if it is there; its secret never comes back."""
+    async def find_credential(self, folder: str, identity: str) -> Credential | None:
+        """Return the credential, if it is there; its secret never comes back."""
+        ...
+
+    async def latest_credential(self, folder: str, identity: str) -> Credential | None:
+        """Return the credential as it was within the last minute; None: ask `find_credential`."""
         ...
 
     async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:
@@ -94,7 +102,8 @@ class JenkinsSetup:
         return SetupLook("credential", look, self._item("Credential", name), wanted=wanted)
 
     async def _folder(self, path: str) -> Answer:
-        if await self.jobs.find_folder(path) is not None:
+        found = await self.jobs.latest_folder(path) or await self.jobs.find_folder(path)
+        if found is not None:
             return Done()
         act = partial(self.jobs.create_folder, path, self.marker)
         return bring(
@@ -103,10 +112,22 @@ class JenkinsSetup:
 
     async def _credential(self, login: GitLogin, name: str, wanted: str) -> Answer:
         folder = self.settings.spec.folder
-        if await self.jobs.find_credential(folder, login.id) is not None:
+        latest = await self.jobs.latest_credential(folder, login.id)
+        if latest is not None and latest.marker == self.marker:
             return Done()
+        found = await self.jobs.find_credential(folder, login.id)
         act = partial(self.jobs.apply_credential, folder, login, self.marker)
-        return bring(self.settings, "credential", act, Change(_SYSTEM, "Credential", name, Action.CREATE), wanted)
+        if found is None:
+            made = Change(_SYSTEM, "Credential", name, Action.CREATE)
+            return bring(self.settings, "credential", act, made, wanted)
+        if not self.marker.is_same_owner(found.marker):
+            return name_taken(f"credential {name}", found.marker)
+        if found.marker == self.marker:
+            return Done()
+        fields = difference(self.marker, found.marker, "marker")
+        return bring(
+            self.settings, "credential", act, Change(_SYSTEM, "Credential", name, Action.UPDATE, fields), wanted
+        )
 
     async def _job(self) -> Answer:
         path, shape = job_path(self.project.name, self.settings), self.shape()
@@ -187,10 +208,3 @@ def _parts(folder: str) -> list[str]:
     """Return a nested folder and all above it, outermost first."""
     words = folder.split("/")
     return ["/".join(words[: depth + 1]) for depth in range(len(words))]
-
-
-def name_taken(what: str, marker: Marker | None) -> Waiting:
-    """Say that a name outside belongs to somebody else."""
-    whose = marker.text() if marker else "somebody without a marker of ours"
-    remedy = "choose another name, or let go of the other owner's"
-    return Waiting(f"{what}, owned by {whose}", reason="NameTaken", remedy=remedy)

@@ -17,6 +17,7 @@ from reconciler.domain.drift import DriftRules, as_fought, as_repair, as_reporte
 from reconciler.domain.errors import RateLimited
 from reconciler.domain.keys import Key
 from reconciler.domain.names import shortened
+from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import (
     Condition,
     DriftPolicy,
@@ -334,3 +335,10 @@ def _nudge(
 def step_name(what: str) -> str:
     """Return the name of a step, short enough and still its own."""
     return shortened(what, LONGEST_STEP_NAME)
+
+
+def name_taken(what: str, marker: Marker | None) -> Waiting:
+    """Say that a name outside belongs to somebody else."""
+    whose = marker.told() if marker else "somebody without a marker of ours"
+    remedy = "choose another name, or let go of the other owner's"
+    return Waiting(f"{what}, owned by {whose}", reason="NameTaken", remedy=remedy)

@@ -104,8 +104,8 @@ class SetUps:
                 return _for(project, ArgoSetup(tool, resource, project, environments, login, marker).looks())
             case ContainerRegistry():
                 registry = await self.systems.image_repositories(resource)
-                note = f"Made by {marker_of(resource, self.owner).text()}"
-                return RegistrySetup(registry, resource, self._users_of(resource), note).looks()
+                marker = marker_of(resource, self.owner)
+                return RegistrySetup(registry, resource, self._users_of(resource), marker).looks()
             case DNSZone():
                 return ZoneSetup(await self.systems.zones(resource), resource).looks()
             case GitCredential():

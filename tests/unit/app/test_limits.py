@@ -54,7 +54,7 @@ class Town:
             "credentialsRef": {"name": secret},
         }
         zone = DNSZone(api_object(DNSZone, secret, "shop", spec))
-        client = await self.connections.zones(zone)
+        client = (await self.connections.records(zone)).client
         endpoint = client._endpoint
         assert isinstance(endpoint, Endpoint)
         return endpoint

@@ -21,6 +21,11 @@ class Projects(Line):
         except NotFound:
             return None
 
+    async def list_projects(self) -> tuple[ArgoProject, ...]:
+        """Return the projects that we may see: what is not among them may be there all the same."""
+        shown = (await self._ask("GET", "/api/v1/projects", operation="list_projects")).json()
+        return tuple(reading.project(tree) for tree in shown.get("items") or ())
+
     async def create_project(self, shape: ProjectShape, marker: Marker) -> None:
         """Make a project of ours. Raises AlreadyExists, also when an equal one is there that is not ours."""
         body = {"project": writing.project(shape, marker)}
@@ -64,6 +69,11 @@ class Projects(Line):
             return None
         found = reading.repository(reply.json())
         return found if found.project == project else None
+
+    async def list_repositories(self) -> tuple[Repository, ...]:
+        """Return the repositories that we may see: what is not among them may be there all the same."""
+        shown = (await self._ask("GET", "/api/v1/repositories", operation="list_repositories")).json()
+        return tuple(reading.repository(tree) for tree in shown.get("items") or ())
 
     async def apply_repository(self, url: str, login: GitLogin | None, project: str) -> None:
         """Make the repository known, or write it whole anew: a changed password cannot be seen from outside.

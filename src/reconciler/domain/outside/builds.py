@@ -89,6 +89,14 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential as it is; its secret never comes back."""
+
+    id: str
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
 class GitLogin:
     """Credentials for git, handed on to build server and deployment tool. Reprs hide the secrets."""
 
