@@ -17,7 +17,7 @@ RECONCILE_AT = f"{GROUP}/reconcile-at"
 RELEASE = f"{GROUP}/release"
 """Request: lift the hold of an environment."""
 ADOPT = f"{GROUP}/adopt"
-"""Request: take over a foreign object, named."""
+"""Request: take over foreign objects: `Job/freeleaps/shop`, several by commas; a word without `/` is a token."""
 CONFIRM_REMOVAL = f"{GROUP}/confirm-removal"
 """Request: remove as many environments at once as the spec says."""
 EXTEND = f"{GROUP}/extend"
@@ -40,6 +40,12 @@ def asked(annotations: Words, handled: Words, request: str) -> str | None:
     """Return the token of a request that was not handled yet."""
     token = _token(annotations, request)
     return token if token is not None and token != handled.get(request) else None
+
+
+def adopted(annotations: Words, handled: Words) -> frozenset[str]:
+    """Return the foreign objects that a person tells us to take over, as `<kind>/<name>`; none once it was done."""
+    request = asked(annotations, handled, ADOPT) or ""
+    return frozenset(word.strip() for word in request.split(",") if "/" in word)
 
 
 def with_request(handled: Words, annotations: Words, request: str) -> dict[str, str]:

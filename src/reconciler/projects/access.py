@@ -98,7 +98,7 @@ class RegistrySetup:
         if found is not None:
             theirs = find_marker(found.description)
             if theirs is not None and not self.marker.is_same_owner(theirs):
-                return name_taken(f"repository {name}", theirs)
+                return name_taken(self.settings, "Repository", name, theirs)
             return Done()
         act = partial(self.registry.create_repository, name, f"Made by {self.marker.text()}")
         return bring(self.settings, name, act, Change("registry", "Repository", name, Action.CREATE), wanted)

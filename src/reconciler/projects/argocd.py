@@ -71,6 +71,8 @@ class ArgoSetup:
     environments: Sequence[Environment]
     login: GitLogin | None
     marker: Marker
+    adopted: frozenset[str] = frozenset()
+    """Foreign objects that a person tells us to take over."""
 
     @property
     def repo_url(self) -> str:
@@ -106,8 +108,8 @@ class ArgoSetup:
         if found is None:
             act = partial(self.tool.create_project, shape, self.marker)
             return bring(self.settings, "project", act, self._change("AppProject", shape.name, Action.CREATE), wanted)
-        if not self.marker.is_same_owner(found.marker):
-            return name_taken(f"AppProject {shape.name}", found.marker)
+        if not self.marker.is_same_owner(found.marker) and f"AppProject/{shape.name}" not in self.adopted:
+            return name_taken(self.settings, "AppProject", shape.name, found.marker)
         if found == as_wanted:
             return Done()
         fields = (*difference(shape, found.shape), *difference(self.marker, found.marker, "marker"))

@@ -77,6 +77,8 @@ class JenkinsSetup:
     project: DevOpsProject
     login: GitLogin | None
     marker: Marker
+    adopted: frozenset[str] = frozenset()
+    """Foreign objects that a person tells us to take over."""
 
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
@@ -121,7 +123,7 @@ class JenkinsSetup:
             made = Change(_SYSTEM, "Credential", name, Action.CREATE)
             return bring(self.settings, "credential", act, made, wanted)
         if not self.marker.is_same_owner(found.marker):
-            return name_taken(f"credential {name}", found.marker)
+            return name_taken(self.settings, "Credential", name, found.marker)
         if found.marker == self.marker:
             return Done()
         fields = difference(self.marker, found.marker, "marker")
@@ -136,8 +138,8 @@ class JenkinsSetup:
             act = partial(self.jobs.create_job, path, shape, self.marker)
             made = Change(_SYSTEM, "Job", _name(path), Action.CREATE)
             return bring(self.settings, "job", act, made, self._wanted_job())
-        if not self.marker.is_same_owner(job.marker):
-            return name_taken(f"job {_name(path)}", job.marker)
+        if not self.marker.is_same_owner(job.marker) and f"Job/{_name(path)}" not in self.adopted:
+            return name_taken(self.settings, "Job", _name(path), job.marker)
         if job.shape == shape and job.marker == self.marker:
             return Done({"url": job.url})
         fields = (*difference(shape, job.shape), *difference(self.marker, job.marker, "marker"))

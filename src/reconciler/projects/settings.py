@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from reconciler.domain.annotations import RECONCILE_AT, asked
+from reconciler.domain.annotations import ADOPT, RECONCILE_AT, asked, with_request
 from reconciler.domain.clock import Clock
 from reconciler.domain.drift import DriftRules
 from reconciler.domain.keys import Body, Key, key_of
@@ -82,8 +82,10 @@ class Settings:
         """Compare what the settings own with what is wanted, if it is time or something else is wanted than before."""
         work = self._work(resource, await self.setups.looks(resource))
         key, every = key_of(resource.body), self._interval_of(resource)
+        annotations = resource.metadata.annotations
+        work.handled = with_request({}, annotations, ADOPT)
         now, checked_at = self.clock.now(), work.status.checked_at
-        is_asked_for = asked(resource.metadata.annotations, work.status.handled, RECONCILE_AT) is not None
+        is_asked_for = asked(annotations, work.status.handled, RECONCILE_AT) is not None
         work.poll = self.polls.is_due(key, every, now, checked_at) or is_asked_for
         await self.engine.carry_out(work)
         if not work.is_done:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from reconciler.domain.annotations import ADOPT
 from reconciler.domain.answers import Answer, Done, Nudge, Waiting
 from reconciler.domain.changes import Change
 from reconciler.domain.clock import Clock
@@ -73,6 +74,7 @@ class SetupWork:
     Attributes:
         poll: whether the world is to be asked even if everything was done for what is wanted now.
         detail: what is worth telling of the system.
+        handled: tokens of annotations that are handled when every step is done, by annotation.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class SetupWork:
         self._drift = list(status.drift)
         self.poll = poll
         self.detail = ""
+        self.handled: Mapping[str, str] = {}
 
     @property
     def subject(self) -> str:
@@ -209,6 +212,7 @@ class SetupWork:
             "next_look_at": first.next_look_at if first else None,
             "waiting_for": first.waiting_for if first else "",
             "detail": self.detail[:512] or status.detail,
+            "handled": {**status.handled, **self.handled} if self.is_done else status.handled,
         }
         after = status.model_copy(update=changes)
         was_told = status.checked_at is not None and now - status.checked_at < TOLD_AGAIN
@@ -337,8 +341,9 @@ def step_name(what: str) -> str:
     return shortened(what, LONGEST_STEP_NAME)
 
 
-def name_taken(what: str, marker: Marker | None) -> Waiting:
-    """Say that a name outside belongs to somebody else."""
+def name_taken(resource: Resource, kind: str, name: str, marker: Marker | None) -> Waiting:
+    """Say that a name outside belongs to somebody else, and to whom."""
     whose = marker.told() if marker else "somebody without a marker of ours"
-    remedy = "choose another name, or let go of the other owner's"
-    return Waiting(f"{what}, owned by {whose}", reason="NameTaken", remedy=remedy)
+    place = f"annotate {resource.kind} {resource.name} with {ADOPT}={kind}/{name}"
+    remedy = f"choose another name, let go of the other owner's, or take it over: {place}"
+    return Waiting(f"{kind} {name}, owned by {whose}", reason="NameTaken", remedy=remedy)

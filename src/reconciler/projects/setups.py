@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from reconciler.domain.annotations import adopted
 from reconciler.domain.answers import Answer, Waiting
 from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.keys import Key
@@ -91,9 +92,8 @@ class SetUps:
                     return [_waits_for_project(resource.spec.project_ref)]
                 login = await self._login(project)
                 jobs = await self.systems.jobs(resource)
-                return _for(
-                    project, JenkinsSetup(jobs, resource, project, login, marker_of(resource, self.owner)).looks()
-                )
+                marker, taken = marker_of(resource, self.owner), _adopted(resource)
+                return _for(project, JenkinsSetup(jobs, resource, project, login, marker, taken).looks())
             case ArgoSettings():
                 project = self.project_of(resource, resource.spec.project_ref)
                 if project is None:
@@ -101,7 +101,8 @@ class SetUps:
                 login = await self._login(project)
                 tool = await self.systems.argo_projects(resource)
                 environments, marker = self._environments(project), marker_of(resource, self.owner)
-                return _for(project, ArgoSetup(tool, resource, project, environments, login, marker).looks())
+                steps = ArgoSetup(tool, resource, project, environments, login, marker, _adopted(resource))
+                return _for(project, steps.looks())
             case ContainerRegistry():
                 registry = await self.systems.image_repositories(resource)
                 marker = marker_of(resource, self.owner)
@@ -156,6 +157,10 @@ async def looks_or_why_not(making: Awaitable[Sequence[SetupLook]]) -> Sequence[S
         return await making
     except ReconcilerError as error:
         return [SetupLook("access", _raising(error))]
+
+
+def _adopted(resource: JenkinsSettings | ArgoSettings) -> frozenset[str]:
+    return adopted(resource.metadata.annotations, resource.status.handled)
 
 
 def _for(project: DevOpsProject, looks: Sequence[SetupLook]) -> Sequence[SetupLook]:
