@@ -16,15 +16,16 @@ from kills.story import Story
 from kills.town import a_town_to_kill_in, depths, left_over
 from support.town import Town
 
-_REACHED_WITHIN = 5.0
+_REACHED_WITHIN = 10.0
 """Seconds in which a life comes to a point where it is to be killed, or else another story begins."""
-_PATIENCE = 8
-"""After so many stories in vain the points that are left count as never reached."""
+_PATIENCE = 15
+"""After so many times in vain the points that are left count as never reached."""
 _ENDS_WITHIN = 300.0
 """Seconds after the last kill in which all has to end: a killed claim waits for two searches, maybe several times."""
 _AT_ONCE = 4
-_WITH_ADDRESS = 3
-"""Every third story has an address: what a DNS provider allows in a minute is soon used up."""
+_AT_MOST = 8
+_WITH_ADDRESS = 2
+"""Every second story has an address: what a DNS provider allows in a minute is soon used up."""
 
 Say = Callable[[str], None]
 
@@ -119,7 +120,8 @@ class Run:
             try:
                 return await self.born.ended(_REACHED_WITHIN) == KILLED
             except TimeoutError:
-                self.stories.begin()
+                if len(self.stories.active) < _AT_MOST:
+                    self.stories.begin()
         await self.born.kill()
         return False
 

@@ -85,8 +85,8 @@ def write_kubeconfig(folder: Path, text: str) -> Path:
     return path
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], within: float = 20) -> None:
-    """Wait until a condition holds."""
+async def until(condition: Callable[[], bool | Awaitable[bool]], within: float = 20, every: float = 0.02) -> None:
+    """Wait until a condition holds, asked every so many seconds."""
     async with asyncio.timeout(within):
         while True:
             holds = condition()
@@ -94,4 +94,4 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], within: float =
                 holds = await holds
             if holds:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(every)
