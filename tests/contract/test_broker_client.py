@@ -359,3 +359,15 @@ async def test_no_state_shows_the_password(sandbox: Broker) -> None:
     found = await state()
     assert "hunter2" not in found.detail
     await client.stop()
+
+
+async def test_it_ends_at_whatever_moment_of_connecting_it_is_stopped(sandbox: Broker) -> None:
+    for turns in range(0, 240, 6):
+        client = RabbitMQ(sandbox.url, clock=SystemClock(), reconnect_after=SOON)
+        client.declare(Topology())
+        await client.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        async with asyncio.timeout(20):
+            await client.stop()

@@ -24,6 +24,7 @@ from reconciler.clients.rabbitmq.failures import (
     LOST,
     SYSTEM,
     is_cancelled,
+    obey_cancellation,
     outcome_of,
     reason_of,
     report_end,
@@ -204,7 +205,7 @@ class RabbitMQ:
     # Keeping it up.
 
     async def _keep_connected(self) -> None:
-        while True:
+        while not is_cancelled():
             try:
                 async with self._connection() as connection:
                     await self._set_up(connection)
@@ -262,6 +263,7 @@ class RabbitMQ:
             chosen = [chosen[self._turn % len(chosen)]]
         for subscription in chosen:
             await subscription.attach(connection, one_by_one=self._suspicious)
+        obey_cancellation()
 
     async def _watch(self, connection: AbstractConnection) -> None:
         """Wait for the end of a connection, and learn from how soon it comes."""

@@ -63,6 +63,12 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def obey_cancellation() -> None:
+    """Raise a cancellation of ours that the library swallowed, as it does when it comes while a channel is closed."""
+    if is_cancelled():
+        raise asyncio.CancelledError
+
+
 def reason_of(error: BaseException, url: URL) -> str:
     """Say why there is no connection, without credentials."""
     where = f"{url.host}:{url.port}"
