@@ -2,12 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import CoroutineType
-from typing import Any
 
 import pytest
 
@@ -15,77 +12,12 @@ from reconciler.agenda.resync import Resync
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.clients.kubernetes.credentials import TokenFile
 from reconciler.domain.health import Condition
-from reconciler.domain.keys import SECRET, Key, Kind
-from reconciler.operator.cache import Cache, Change
+from reconciler.domain.keys import SECRET, Key
+from reconciler.operator.cache import Cache
 from reconciler.operator.login import KopfCall
-from reconciler.operator.shell import Shell, Tuning
-from reconciler.resilience.backoff import Backoff
-from reconciler.sandbox.kube import KubeApi
+from reconciler.operator.shell import Shell
 from support.clusters import BOAT, CREW, a_boat, a_cluster, define, until
-
-QUICK = Tuning(
-    patience=timedelta(seconds=0.3),
-    longest_pause=timedelta(seconds=0.1),
-    request_timeout=timedelta(seconds=5),
-    connect_timeout=timedelta(seconds=2),
-    reconnect_pause=timedelta(seconds=0.05),
-    watching_within=timedelta(seconds=20),
-)
-SOON = Backoff(first=timedelta(seconds=0.1), longest=timedelta(seconds=0.1), floor=timedelta(seconds=0.1))
-
-
-def key(name: str = "a", kind: Kind = BOAT) -> Key:
-    return Key(kind.kind, "default", name)
-
-
-@dataclass
-class World:
-    api: KubeApi
-    client: Kubernetes
-    cache: Cache
-    shell: Shell
-    changes: list[Change] = field(default_factory=list)
-    calls: list[KopfCall] = field(default_factory=list)
-
-    def knows(self, name: str = "a") -> bool:
-        return self.cache.read(key(name)) is not None
-
-    async def create(self, name: str = "a", **parts: Any) -> dict[str, Any]:
-        return await self.client.create(BOAT, "default", a_boat(name, **parts))
-
-    def count(self, verb: str) -> int:
-        return sum(call.verb == verb for call in self.calls)
-
-
-@asynccontextmanager
-async def a_world(
-    *kinds: Kind, defined: tuple[Kind, ...] | None = None, tuning: Tuning = QUICK, **options: Any
-) -> AsyncIterator[World]:
-    """Run an API and a shell; at the end nothing of Kopf's may be left."""
-    kinds = kinds or (BOAT,)
-    async with a_cluster(*(kinds if defined is None else defined)) as (api, client):
-        before = asyncio.all_tasks()
-        cache = Cache()
-        calls: list[KopfCall] = []
-        options.setdefault("namespaces", ["default"])
-        credentials = options.pop("credentials", None) or Credentials(server=api.url, token=api.token)
-        shell = Shell(credentials, cache, kinds, tuning=tuning, backoff=SOON, observe=calls.append, **options)
-        world = World(api, client, cache, shell, calls=calls)
-        cache.subscribe(world.changes.append)
-        running = asyncio.create_task(shell.run())
-        try:
-            yield world
-        finally:
-            api.faults.down = False
-            await shell.stop()
-            await running
-            left = asyncio.all_tasks() - before
-        assert [task.get_name() for task in left if is_kopfs(task)] == []
-
-
-def is_kopfs(task: asyncio.Task[Any]) -> bool:
-    coroutine = task.get_coro()
-    return "/kopf/" in coroutine.cr_code.co_filename if isinstance(coroutine, CoroutineType) else False
+from support.shells import QUICK, World, a_world, key
 
 
 @pytest.fixture

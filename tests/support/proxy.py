@@ -9,7 +9,8 @@ from yarl import URL
 class CuttableLine:
     """Forwards bytes both ways on loopback. `cut` resets every connection; new ones are taken.
 
-    After `hold_answers` the server hears everything and the client nothing, until the next cut.
+    After `hold_answers` the server hears everything and the client nothing, until the next cut. After `freeze` nobody
+    hears anything on the connections of that moment, and nobody is told; new ones are as before (a gateway forgot us).
     """
 
     def __init__(self, target: str) -> None:
@@ -19,6 +20,10 @@ class CuttableLine:
         self._port = 0
         self._answers = asyncio.Event()
         self._answers.set()
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self._frozen: list[asyncio.Event] = []
+        self.opened = 0
 
     @property
     def url(self) -> str:
@@ -38,28 +43,37 @@ class CuttableLine:
     def hold_answers(self) -> None:
         self._answers.clear()
 
+    def freeze(self) -> None:
+        self._passes.clear()
+        self._frozen.append(self._passes)
+        self._passes = asyncio.Event()
+        self._passes.set()
+
     def cut(self) -> None:
-        self._answers.set()
+        for held in (self._answers, *self._frozen):
+            held.set()
         for writer in self._writers:
             writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(self._target.host, self._target.port)
         both = {writer, there_writer}
+        self.opened += 1
         self._writers |= both
         try:
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer, self._answers))
+            passes = self._passes
+            await asyncio.gather(
+                _pump(reader, there_writer, passes), _pump(there_reader, writer, passes, self._answers)
+            )
         finally:
             self._writers -= both
 
 
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: asyncio.Event | None = None
-) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *may_pass: asyncio.Event) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
-            if may_pass is not None:
-                await may_pass.wait()
+            for event in may_pass:
+                await event.wait()
             writer.write(data)
             await writer.drain()
     writer.transport.abort()

@@ -164,7 +164,8 @@ class Cache:
         before = known.body if known else None
         if known and before and (known.revision > revision or uid not in {"", before["metadata"].get("uid", "")}):
             return False
-        self._bury(key, revision)
+        # What leaves a selector is told as DELETED too, at the very version at which it lives on.
+        self._bury(key, revision - 1 if source is Source.EVENT else revision)
         if before is None:
             return False
         self._take(key)

@@ -86,6 +86,22 @@ def test_a_late_event_does_not_bring_back_what_is_gone() -> None:
     assert cache.read(A) is None
 
 
+def test_what_was_told_as_gone_and_lives_on_at_that_version_is_known_again() -> None:
+    cache = Cache()
+    cache.remember(a_body(version=5))
+    cache.forget(A, 7)
+
+    assert cache.renew(a_body(version=7))
+
+
+def test_what_a_list_did_not_show_is_not_brought_back_by_an_event_of_that_time() -> None:
+    cache = Cache()
+    cache.remember(a_body(version=5))
+    cache.drop_absent("DeploymentRecord", "ns", (), 7)
+
+    assert not cache.remember(a_body(version=7))
+
+
 def test_a_name_may_be_used_again_after_a_deletion() -> None:
     cache = Cache()
     cache.remember(a_body(version=5))
