@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from reconciler.domain.resources import Condition, Phase, Step, StepState
+from reconciler.domain.words import cut
 
 Truth = Literal["True", "False", "Unknown"]
 KState = Literal["Ready", "Reconciling", "Stalled"]
@@ -32,7 +33,7 @@ def with_condition(
         type=name,
         status=status,
         reason=reason[:64] or "Unknown",
-        message=message[:512],
+        message=cut(message, 512),
         observed_generation=generation,
         last_transition_time=old.last_transition_time if old and old.status == status else now,
     )

@@ -61,4 +61,4 @@ def test_a_system_that_never_failed_has_no_condition() -> None:
 
 def test_long_words_are_cut_to_what_a_condition_holds() -> None:
     condition = kstatus([], "Stalled", "R" * 99, "m" * 999, 1, EIGHT)[0]
-    assert (len(condition.reason), len(condition.message)) == (64, 512)
+    assert (len(condition.reason), len(condition.message)) == (64, 510)

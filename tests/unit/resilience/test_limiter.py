@@ -43,6 +43,28 @@ def test_no_window_holds_more_than_the_limit(limit: int, used_up: int, patience:
         assert sum(send <= other <= send + 60 for other in sends[index:]) <= limit
 
 
+@given(
+    limit=st.integers(1, 7),
+    patience=st.sampled_from([0.0, 10.0, 1000.0]),
+    lives=st.lists(st.lists(st.integers(0, 40 * 1024).map(lambda parts: parts / 1024), max_size=20), max_size=6),
+)
+def test_no_window_holds_more_than_the_limit_across_restarts(
+    limit: int, patience: float, lives: list[list[float]]
+) -> None:
+    clock = HandClock()
+    sends: list[float] = []
+    for gaps in lives:
+        limiter = Limiter(limit, MINUTE, clock=clock, slack=1 / 64)
+        planned: list[float] = []
+        for gap in gaps:
+            clock.seconds += gap
+            with suppress(RateLimited):
+                planned.append(clock.seconds + limiter.reserve(patience))
+        sends += [send for send in planned if send <= clock.seconds]  # Who still waits dies with its process.
+    for index, send in enumerate(sends):
+        assert sum(send <= other <= send + 60 for other in sends[index:]) <= limit
+
+
 def test_the_first_ones_go_at_once_and_the_next_waits_for_the_oldest() -> None:
     clock = HandClock()
     limiter = Limiter(2, MINUTE, clock=clock, starts_full=False, slack=0)

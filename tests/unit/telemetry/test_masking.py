@@ -135,12 +135,6 @@ def longest_common(text: str, of: str) -> int:
     return max(pieces, default=0)
 
 
-def test_what_is_cut_is_no_longer_than_there_is_room_for_and_says_so() -> None:
-    assert cut("x" * 256) == "x" * 256
-    assert cut("x" * 257) == "x" * 255 + "…"
-    assert cut("four words of text", 10) == "four word…"
-
-
 def test_what_only_resembles_the_beginning_of_a_secret_stays() -> None:
     secrets = Secrets(["production-password"])
     assert secrets.mask("seen in production") == "seen in production"
