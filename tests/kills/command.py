@@ -22,12 +22,12 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = arguments.folder or Path(name)
-        with a_rabbitmq(_made(folder / "rabbitmq")) as broker:
+        with a_rabbitmq(_made(folder / "rabbitmq")) as node:
             runs: list[Coroutine[Any, Any, Result]] = []
             if not arguments.random_only:
-                runs.append(run_matrix(broker, _made(folder / "matrix"), only=arguments.only, say=_say))
+                runs.append(run_matrix(node.url, _made(folder / "matrix"), only=arguments.only, say=_say))
             if arguments.random:
-                runs.append(run_random(broker, _made(folder / "random"), arguments.random, arguments.seed, say=_say))
+                runs.append(run_random(node.url, _made(folder / "random"), arguments.random, arguments.seed, say=_say))
             return max(_told(asyncio.run(run)) for run in runs)
 
 

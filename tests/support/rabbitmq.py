@@ -37,19 +37,41 @@ class BrokerUnderTest:
         return f"{self.prefix}.{of}"
 
 
+@dataclass(frozen=True)
+class Node:
+    """A real RabbitMQ, which can be stopped without being ended: it keeps its connections and answers nothing."""
+
+    url: str
+    group: int
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        os.killpg(self.group, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.group, signal.SIGCONT)
+
+
 @pytest.fixture(scope="session")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def rabbitmq_server(rabbitmq_node: Node) -> str:
     """The URL of a real RabbitMQ that belongs to this session alone."""
+    return rabbitmq_node.url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A real RabbitMQ that belongs to this session alone."""
     if (reason := why_no_rabbitmq()) is not None:
         print(f"\nreal RabbitMQ: SKIPPED, {reason}")
         pytest.skip(f"real RabbitMQ: {reason}")
-    with a_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
+    with a_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as node:
+        yield node
 
 
 @contextlib.contextmanager
-def a_rabbitmq(folder: Path) -> Iterator[str]:
-    """Run a real RabbitMQ with all its files in a folder; the URL leads to it."""
+def a_rabbitmq(folder: Path) -> Iterator[Node]:
+    """Run a real RabbitMQ with all its files in a folder."""
     amqp, dist, epmd = _free_ports(3)
     environment = _environment(folder, amqp=amqp, dist=dist, epmd=epmd)
     with (
@@ -57,7 +79,7 @@ def a_rabbitmq(folder: Path) -> Iterator[str]:
         _running([str(_SERVER)], folder / "server.log", environment) as server,
     ):
         _wait_until_it_greets(server, amqp, folder / "server.log")
-        yield f"amqp://guest:guest@127.0.0.1:{amqp}/"
+        yield Node(f"amqp://guest:guest@127.0.0.1:{amqp}/", server.pid)
 
 
 @pytest.fixture(params=["sandbox", "rabbitmq"])
