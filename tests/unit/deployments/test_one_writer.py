@@ -68,7 +68,7 @@ class Race:
 
 
 @pytest.mark.parametrize("concurrency", ["Queue", "Supersede", "Reject"])
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(order=ORDERS)
 def test_only_the_holder_changes_the_environment(concurrency: str, order: list[int]) -> None:
     race = Race(concurrency, order)
