@@ -8,6 +8,7 @@ import aio_pika
 import pytest
 
 from reconciler.clients.rabbitmq import ConnectionState, Delivery, RabbitMQ
+from reconciler.clients.rabbitmq.failures import outcome_of
 from reconciler.domain.clock import SystemClock
 from reconciler.domain.errors import OutcomeUnknown, Unavailable
 from reconciler.domain.messages import Topology
@@ -316,6 +317,13 @@ async def test_a_cut_during_a_publish_is_an_unknown_outcome_and_no_cancellation(
     with pytest.raises(OutcomeUnknown):
         await publishing
     await client.stop()
+
+
+def test_a_publish_whose_channel_is_closed_without_a_reason_has_an_unknown_outcome_and_a_bug_stays_one() -> None:
+    with pytest.raises(OutcomeUnknown), outcome_of("devops", "reconcile"):
+        raise Exception  # noqa: TRY002 - as aiormq does
+    with pytest.raises(KeyError), outcome_of("devops", "reconcile"):
+        raise KeyError
 
 
 async def test_a_frozen_broker_is_noticed_and_found_again(sandbox: Broker) -> None:

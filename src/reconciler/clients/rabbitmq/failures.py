@@ -55,6 +55,11 @@ def outcome_of(exchange: str, routing_key: str) -> Iterator[None]:
         if is_cancelled():
             raise
         raise OutcomeUnknown(f"the connection was lost during a message to {where}", system=SYSTEM) from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # All that aiormq says of what was on its way when a channel was closed without a reason.
+        raise OutcomeUnknown(f"the channel was closed during a message to {where}", system=SYSTEM) from error
 
 
 def is_cancelled() -> bool:
