@@ -73,7 +73,6 @@ class _Feed(Generic[Key]):
         self._somebody_waits = asyncio.Event()
         self._subscribers: list[Callable[[Key], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._is_stopping = False
 
     def want(self, key: Key, until: datetime) -> None:
         """Have changes of `key` noticed until then, at the latest; may be called again to wait longer."""
@@ -98,13 +97,11 @@ class _Feed(Generic[Key]):
     async def start(self) -> None:
         """Be ready to follow."""
         if self._task is None:
-            self._is_stopping = False
             self._task = asyncio.create_task(self._run(), name=f"feed-{self.name}")
 
     async def stop(self) -> None:
         """Follow no more."""
         if self._task is not None:
-            self._is_stopping = True
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
@@ -122,17 +119,22 @@ class _Feed(Generic[Key]):
         while True:
             await self._until_wanted()
             problem = await self._problem_of_following()
-            if self._is_stopping:
-                return  # a group whose task fails as it is cancelled raises the failure, and forgets the other
+            if _is_cancelled():
+                return
             if problem is None:
                 self._worked()
             else:
                 await asyncio.sleep(self._delay_after(problem).total_seconds())
 
     async def _problem_of_following(self) -> Exception | None:
+        """Follow in a task of its own; return what ended it.
+
+        A group whose task fails just as it is cancelled raises the failure and forgets the other: who is cancelled is
+        known of the task around it for sure, where no group counts.
+        """
         problem: Exception | None = None
         try:
-            await self._follow()
+            await asyncio.create_task(self._follow(), name=f"following-{self.name}")
         except* _Idle:
             logger.debug("%s: nobody waits any more", self.name)
         except* ReconcilerError as group:
@@ -171,6 +173,12 @@ class _Feed(Generic[Key]):
                     callback(key)
                 except Exception:
                     logger.exception("%s: a subscriber failed at %s", self.name, key)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody cancelled the task that runs this, whatever became of the error that says so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

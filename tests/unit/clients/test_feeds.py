@@ -322,18 +322,35 @@ async def test_a_server_that_says_when_is_left_alone_until_then() -> None:
         assert (server.lists, feed.problem) == (2, "")
 
 
-async def test_a_feed_whose_source_fails_just_as_it_is_stopped_ends_all_the_same() -> None:
-    class Sore(Server):
-        async def list_applications(self) -> tuple[Application, ...]:
-            try:
-                await asyncio.get_running_loop().create_future()
-            except asyncio.CancelledError as error:
-                raise Unavailable("cut off") from error
-            return ()
+class SoreServer(Server):
+    """Fails when it is interrupted."""
 
-    feed = applications(Sore())
+    async def list_applications(self) -> tuple[Application, ...]:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as error:
+            raise Unavailable("cut off") from error
+        return ()
+
+
+async def followed(server: Server) -> ApplicationFeed:
+    """Return a feed in the middle of a list."""
+    feed = applications(server)
     feed.want("api", CLOCK.now() + timedelta(hours=1))
     await feed.start()
     await asyncio.sleep(1)
+    return feed
+
+
+async def test_a_feed_whose_source_fails_just_as_it_is_stopped_ends_all_the_same() -> None:
+    feed = await followed(SoreServer())
     async with asyncio.timeout(60):
         await feed.stop()
+
+
+async def test_a_feed_that_others_cancel_just_as_its_source_fails_goes_on_no_more() -> None:
+    await followed(SoreServer())
+    (task,) = (one for one in asyncio.all_tasks() if one.get_name() == "feed-applications")
+    task.cancel()  # as a loop does with whatever is left when the program ends
+    async with asyncio.timeout(60):
+        await asyncio.wait([task])
