@@ -59,6 +59,7 @@ _GRACE = timedelta(minutes=10)
 """How long beyond its deadline we try to stop a build."""
 _DELETED_IN = timedelta(minutes=24)
 """How long a record that is being deleted may go back: its end is still to be announced within half an hour."""
+_WINDING_UP = Waiting("what is being built to be stopped", reason="WindingUp")
 
 
 class DeploymentWork:
@@ -101,6 +102,9 @@ class DeploymentWork:
         keys = being_built(steps) if self.is_winding_up else list(open_now(steps))
         looks = {key: self._ask(scene, key, steps[key]) for key in keys}
         answers = await answers_of(looks, steps, now, self._patience, self.subject)
+        if self.is_winding_up:
+            # Whoever is not asked any more must not go on to promise a look: its moment passes, and is due for ever.
+            answers |= {key: _WINDING_UP for key, step in steps.items() if step.next_look_at and key not in looks}
         if is_on_pause(self.record, scene.environment) and not self._is_to_end:
             paused = on_pause(self.record, scene.environment)
             answers = {key: paused if isinstance(answer, Nudge) else answer for key, answer in answers.items()}

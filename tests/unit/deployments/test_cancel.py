@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.errors import Unavailable
+from reconciler.domain.errors import RateLimited, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from support.scene import SPACE, Killed, World, kill_at
@@ -200,3 +200,24 @@ async def test_a_kill_anywhere_ends_cancelled_once(point: int, seconds_down: int
     assert (image_of(world, API), image_of(world, WEB)) == (was["api"].image, was["web"].image)
     assert sorted(world.outside.argo.syncs) == [API] * 3 + [WEB] * 3
     assert (world.holder(), world.slot().status.hold) == ("", None)
+
+
+async def test_while_builds_cannot_be_stopped_nothing_else_is_due_in_a_tight_loop() -> None:
+    world = World(("api", "web"))
+    key = world.ask("op-1")
+    world.outside.registry.outage = Unavailable("timeout", system="registry")
+    await world.look(key)
+    world.outside.jenkins.builds[1].at += timedelta(hours=1)  # it stands in the queue; the other one gets through
+    await world.go_on(key, seconds=90)
+    assert "registry" in world.record(key).status.waiting_for
+    world.store.edit(key, cancel=True)
+    world.outside.jenkins.outage = RateLimited("429", retry_after=timedelta(minutes=10), system="jenkins")
+    for _ in range(5):
+        due = await world.look(key)
+        assert due is not None
+        assert due > world.clock.now()
+        world.clock.advance((due - world.clock.now()).total_seconds())
+    assert "to be stopped" in world.record(key).status.waiting_for
+    world.outside.jenkins.outage = None
+    await world.until_ended(key)
+    assert world.end_of(key) == ("Cancelled", "Cancelled")
