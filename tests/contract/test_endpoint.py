@@ -17,6 +17,7 @@ from reconciler.domain.errors import (
     Conflict,
     Invalid,
     NotFound,
+    NotSent,
     OutcomeUnknown,
     RateLimited,
     ReconcilerError,
@@ -25,6 +26,7 @@ from reconciler.domain.errors import (
 )
 from reconciler.resilience.breaker import Breaker, Rules, State
 from reconciler.resilience.budget import spending
+from reconciler.resilience.leave import under
 from reconciler.resilience.limiter import Limiter
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -428,6 +430,41 @@ async def test_who_waited_for_a_permit_obeys_a_retry_after_that_came_meanwhile(
     errors = await asyncio.gather(*(error_of(endpoint.ask("GET", f"/{n}")) for n in range(3)))
     assert all(isinstance(error, RateLimited) for error in errors)
     assert len(server.requests) == 1
+
+
+async def test_a_change_is_not_sent_when_leave_was_lost_while_it_waited_for_its_turn(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
+    endpoint = make(bounds=Bounds(concurrency=1))
+    granted = iter([True, False])
+
+    def ask() -> None:
+        if not next(granted):
+            raise NotSent("not ours any more")
+
+    with under(ask):
+        await endpoint.ask("GET", "/read")
+        error = await error_of(endpoint.ask("PUT", "/write", json={}))
+    assert isinstance(error, NotSent)
+    assert [method for method, *_ in server.requests] == ["GET"]
+    assert endpoint.breaker.state is State.CLOSED
+
+
+async def test_leave_is_asked_again_when_the_connection_stands(server: Server, make: Callable[..., Endpoint]) -> None:
+    endpoint = make(breaker=Breaker("x", rules=Rules(failures=1)))
+    asked = 0
+
+    def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise NotSent("frozen while the connection was made")
+
+    with under(ask):
+        error = await error_of(endpoint.ask("PUT", "/write", json={}))
+    assert (type(error), server.requests) == (NotSent, [])
+    assert endpoint.breaker.state is State.CLOSED
+    await endpoint.ask("PUT", "/write", json={})
 
 
 async def test_a_vendor_translates_first(server: Server, make: Callable[..., Endpoint]) -> None:

@@ -31,6 +31,7 @@ from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import Invalid, RateLimited, ReconcilerError, Unavailable
 from reconciler.resilience.breaker import Breaker
 from reconciler.resilience.budget import spending
+from reconciler.resilience.leave import ask_leave
 from reconciler.resilience.permits import Permits
 
 __all__ = ["Asks", "Authorization", "Bounds", "Endpoint", "Headers", "Observe", "Reply", "Translate"]
@@ -170,6 +171,8 @@ class Endpoint:
             merged = content_type | await self._authorized(url) | lower(headers)
             async with self.permits.permit():
                 await self._take_place()
+                if asked.is_change:
+                    ask_leave()
                 with self.breaker.admit(), spending(seconds, self.clock) as left:
                     reply = await self._attempt(asked, _Request(method, url, merged, payload), left)
                     if reply.status not in expect:
@@ -357,8 +360,13 @@ class _Sending:
 
 
 async def _mark_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
-    """Note that a request is about to be written; keep aiohttp from sending a PUT or DELETE again."""
+    """Note that a request is about to be written; keep aiohttp from sending a PUT or DELETE again.
+
+    This is the last moment before a change leaves, so leave is asked again: the connection may have taken long.
+    """
     sending: _Sending = context.trace_request_ctx
+    if sending.is_change:
+        ask_leave()
     if sending.was_sent and sending.is_change:
         raise aiohttp.ClientConnectionError("a change is not sent twice")
     sending.was_sent = True

@@ -52,7 +52,8 @@ class Nudge:
 
     Attributes:
         identity: the same for every look that would do the same thing; a finished act is never done again under it.
-        act: does it and returns what came back. One request, bounded by the client's timeout.
+        act: does it and returns what came back. A request or a few, each bounded by the client's timeout; right before
+            each that changes something it is asked whether we still may.
         what: for people and the audit: "start build of api".
         system: the outside system that is changed.
         settle: seconds until a search surely finds what was asked for (quiet period, read lag).

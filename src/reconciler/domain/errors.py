@@ -4,6 +4,7 @@
     ├── Unavailable            ask later; nothing is known to have changed
     │   ├── RateLimited        ask later, not before `retry_after`
     │   ├── CircuitOpen        not asked at all; the breaker probes again after `retry_after`
+    │   ├── NotSent            not asked at all: we may change nothing any more, and have to look again
     │   └── OutcomeUnknown     a change was sent and no answer came: look before anything else
     ├── Busy                   another operation is in the way: look again when it ended
     ├── Refused                a person must act: credentials or rights (401, 403)
@@ -59,6 +60,10 @@ class RateLimited(Unavailable):
 
 class CircuitOpen(Unavailable):
     """The breaker is open: the system was not asked."""
+
+
+class NotSent(Unavailable):
+    """A change was not sent: what allowed it (the lead, a young claim) is over."""
 
 
 class OutcomeUnknown(Unavailable):

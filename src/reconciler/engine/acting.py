@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from reconciler.domain.answers import INTERNAL_ERROR, Answer, Broken, Facts, Nudge
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import Conflict, OutcomeUnknown, ReconcilerError, Unavailable
+from reconciler.domain.errors import Conflict, NotSent, OutcomeUnknown, ReconcilerError
 from reconciler.domain.resources import Claim, Settled, Step
 from reconciler.engine.answering import answer_for
 from reconciler.engine.patience import Patience
+from reconciler.resilience.leave import under
 from reconciler.resilience.moments import Moment, passing
 
 K = TypeVar("K")
@@ -46,7 +48,8 @@ class Actor:
         clock: tells how old a claim is.
         audit: written around each act.
         patience: how old it may be.
-        may_act: asked right before each act; a replica that was frozen finds out here that it leads no more.
+        may_act: asked right before each request that changes something; a replica that was frozen finds out here that
+            it leads no more.
     """
 
     clock: Clock
@@ -77,12 +80,13 @@ class Actor:
         assert claim is not None  # noqa: S101 - the engine stores a claim before it acts
         if self.clock.monotonic() - stored_at > self.patience.send.total_seconds():
             return Acted(Settled.NOT_SENT, {})
-        if not self.may_act():
-            error = Unavailable("this replica does not lead any more", system="kubernetes")
+        try:
+            self._may_still_act(nudge, stored_at)
+        except NotSent as error:
             return Acted(Settled.NOT_SENT, {}, self._answer(error, step, nudge))
         self.audit.intended(subject, nudge, claim)
         try:
-            with passing(Moment.ACT, nudge.what):
+            with passing(Moment.ACT, nudge.what), under(lambda: self._may_still_act(nudge, stored_at)):
                 facts = await nudge.act()
         except Conflict as error:
             self.audit.outcome(subject, nudge, claim, f"Conflict: {error.message}", {})
@@ -98,6 +102,17 @@ class Actor:
             return Acted(Settled.UNKNOWN, {}, Broken(error))
         self.audit.outcome(subject, nudge, claim, "Done", facts)
         return Acted(Settled.DONE, facts)
+
+    def _may_still_act(self, nudge: Nudge, stored_at: float) -> None:
+        """Raise NotSent when we do not lead, or the claim is too old to send a change under it.
+
+        An act that may be repeated proves nothing by its claim's age: it has the time of a read before its change.
+        """
+        if not self.may_act():
+            raise NotSent("this replica does not lead any more", system="kubernetes")
+        longest = self.patience.send + (self.patience.request if nudge.is_repeatable else timedelta())
+        if self.clock.monotonic() - stored_at > longest.total_seconds():
+            raise NotSent(f"the claim to {nudge.what} is too old to act on", system=nudge.system)
 
     def _answer(self, error: ReconcilerError, step: Step, nudge: Nudge) -> Answer:
         return answer_for(error, step, self.clock.now(), self.patience, nudge.identity)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from reconciler.domain.clock import Clock, SystemClock, rfc3339
-from reconciler.domain.errors import CircuitOpen, RateLimited, ReconcilerError, Unavailable
+from reconciler.domain.errors import CircuitOpen, NotSent, RateLimited, ReconcilerError, Unavailable
 
 
 class State(StrEnum):
@@ -202,7 +202,7 @@ class Call:
 
 def counts_against(error: BaseException) -> bool:
     """Whether an error says that the system is unwell: no connection, no answer in time, 5xx. A 4xx never does."""
-    if not isinstance(error, Unavailable) or isinstance(error, RateLimited):
+    if not isinstance(error, Unavailable) or isinstance(error, RateLimited | NotSent):
         return False
     return error.status is None or error.status >= 500  # noqa: PLR2004 - HTTP's server errors
 

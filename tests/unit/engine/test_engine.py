@@ -14,6 +14,7 @@ from reconciler.engine.answering import answer_for
 from reconciler.engine.engine import Engine
 from reconciler.engine.folding import fold
 from reconciler.engine.patience import Incarnation, Patience
+from reconciler.resilience.leave import ask_leave
 from reconciler.telemetry.masking import Secrets
 from support.moments import EIGHT, ManualClock
 
@@ -118,6 +119,57 @@ async def test_who_leads_no_more_by_the_time_of_the_act_does_nothing_and_waits()
     assert step.claim is not None
     assert step.claim.settled is Settled.NOT_SENT
     assert step.waiting_for
+
+
+@pytest.mark.parametrize("is_repeatable", [False, True])
+async def test_an_act_of_two_requests_sends_the_second_only_while_we_lead(is_repeatable: bool) -> None:  # noqa: FBT001
+    diary, clock, patience, leads = Diary(), ManualClock(), Patience(), True
+
+    async def act() -> Facts:
+        nonlocal leads
+        ask_leave()
+        diary.lines.append("first")
+        leads = False  # frozen here, while another replica takes over
+        ask_leave()
+        diary.lines.append("second")
+        return {}
+
+    nudge = replace(nudge_with(act), is_repeatable=is_repeatable)
+    job = Job(diary, dns=lambda _: nudge)
+    actor = Actor(clock=clock, audit=diary, patience=patience, may_act=lambda: leads)
+    await Engine(me=Incarnation("frozen", "life-1"), clock=clock, actor=actor, patience=patience).carry_out(job)
+
+    step = job.stored["dns"]
+    assert diary.lines == ["stored Running", "intended op-1/api/1", "first", "outcome NotSent", "stored Waiting"]
+    assert step.claim is not None
+    assert step.claim.settled is Settled.NOT_SENT
+    assert "does not lead" in step.waiting_for
+
+
+@pytest.mark.parametrize(
+    ("is_repeatable", "seconds", "is_sent"), [(False, 5, True), (False, 6, False), (True, 35, True), (True, 36, False)]
+)
+async def test_a_change_goes_out_only_under_a_young_claim(is_repeatable: bool, seconds: int, is_sent: bool) -> None:  # noqa: FBT001
+    diary, clock = Diary(), ManualClock()
+
+    async def act() -> Facts:
+        clock.advance(seconds)  # a read, or a login, before the change
+        ask_leave()
+        diary.lines.append("sent")
+        return {}
+
+    def look(step: Step) -> Answer:
+        is_done = step.claim is not None and step.claim.settled is Settled.DONE
+        return Done() if is_done else replace(nudge_with(act), is_repeatable=is_repeatable)
+
+    job = Job(diary, build=look)
+    await engine(clock, diary).carry_out(job)
+    assert ("sent" in diary.lines) is is_sent
+    assert job.stored["build"].state is (StepState.DONE if is_sent else StepState.WAITING)
+
+
+async def test_outside_of_an_act_nobody_asks_for_leave() -> None:
+    ask_leave()
 
 
 async def test_all_claims_of_a_pass_go_into_one_write() -> None:
