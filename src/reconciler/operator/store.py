@@ -127,7 +127,7 @@ class Store:
 
         Values of None in `status` mean: not there. Returns the body as stored. Raises Conflict, NotFound, Invalid.
         """
-        difference = merge_patch(body.get("status") or {}, without_nulls(status))
+        difference = merge_patch(body.get("status") or {}, status)
         if not difference:
             return body
         kind, key = KINDS[body["kind"]], key_of(body)
@@ -222,21 +222,24 @@ class Store:
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the RFC 7386 patch that makes `after` of `before`: null for what is gone, lists whole."""
-    patch: dict[str, Any] = {name: None for name in before if name not in after}
+    """Return the RFC 7386 patch that makes `after`, less its nulls, of `before`: null for what is gone, lists whole."""
+    patch: dict[str, Any] = {name: None for name in before if after.get(name) is None}
     for name, value in after.items():
         known = before.get(name)
+        if value is None or (value == known and name in before):
+            continue
         if isinstance(value, dict) and isinstance(known, dict):
             if inner := merge_patch(known, value):
                 patch[name] = inner
-        elif name not in before or known != value:
-            patch[name] = value
+        # Only what differs is looked through for nulls: this runs at every look, and mostly nothing does.
+        elif (bare := without_nulls(value)) != known or name not in before:
+            patch[name] = bare
     return patch
 
 
 def without_nulls(value: Any) -> Any:
     """Return JSON without the members of objects that are null, at any depth."""
-    # By the exact types first: nearly everything in a status is text, and this runs at every write.
+    # By the exact types first: nearly everything in a status is text.
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

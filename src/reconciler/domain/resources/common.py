@@ -121,7 +121,10 @@ Duration = Annotated[
 
 
 def _write_moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    text = moment.isoformat()
+    if text.endswith("+00:00"):  # nearly all are in UTC already, and there are dozens in every status
+        return f"{text[:-6]}Z"
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 Moment = Annotated[
