@@ -85,6 +85,7 @@ def test_every_block_of_the_readme_is_run_here() -> None:
         "make demo",
         "make test",
         "make check",
+        "make simulate",
         ".venv/bin/reconciler sandbox run --write",
         "export KUBECONFIG=",
         ".venv/bin/reconciler sandbox run --scenario",
@@ -101,7 +102,7 @@ def test_the_first_minute_ends_by_itself_and_shows_addresses() -> None:
     assert "all as it should be" in said
 
 
-@pytest.mark.parametrize("target", ["test", "check"])
+@pytest.mark.parametrize("target", ["test", "check", "simulate"])
 def test_the_other_commands_are_targets_of_the_makefile(target: str) -> None:
     finished(run(block(f"make {target}").replace("make", "make --dry-run")))
 

@@ -4,9 +4,10 @@ import argparse
 import gc
 import time
 import warnings
-from collections import Counter
+from pathlib import Path
 
 from tests.simulation.defects import DEFECTS
+from tests.simulation.many import Found, cores, run_many
 from tests.simulation.run import Result, run_seed
 
 
@@ -16,18 +17,20 @@ def main() -> int:
     warnings.simplefilter("ignore", RuntimeWarning)  # a kill leaves coroutines behind that were never begun
     gc.disable()
     if arguments.seed is not None:
-        defect = DEFECTS[arguments.defect]() if arguments.defect else None
+        defect = DEFECTS[arguments.defect].plant() if arguments.defect else None
         return _tell(run_seed(arguments.seed, defect=defect, is_verbose=not arguments.quiet))
     if arguments.defects or arguments.defect:
         names = [arguments.defect] if arguments.defect else list(DEFECTS)
-        return max(_find(name, arguments.first, arguments.seeds) for name in names)
-    return _run_many(arguments.first, arguments.seeds, keep_going=arguments.keep_going)
+        return max([_find(name, arguments.first, arguments.seeds) for name in names])
+    return _run_many(arguments)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=500, help="how many seeds")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--from", type=int, dest="first", help="the first seed; default 0, or a defect's own")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes at once; default: one per core")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="append what was run; run nothing of it again")
     parser.add_argument("--seed", type=int, help="replay one seed and tell everything")
     parser.add_argument("--defect", choices=list(DEFECTS), help="switch a planted defect on")
     parser.add_argument("--defects", action="store_true", help="find every planted defect")
@@ -36,43 +39,32 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_many(first: int, count: int, *, keep_going: bool) -> int:
-    began, totals, failed = time.process_time(), Counter[str](), 0
-    steps, simulated = 0, 0.0
-    for seed in range(first, first + count):
-        result = run_seed(seed)
-        totals += result.counts
-        _collect(seed)
-        steps, simulated = steps + result.steps, simulated + result.seconds
-        if result.violation:
-            failed += 1
-            if keep_going:
-                print(f"seed {seed}: {result.violation.splitlines()[0]}", flush=True)
-            else:
-                return _tell(result)
-    spent = time.process_time() - began
-    print(f"{count} seeds, {failed} with a violation, {steps} steps, {simulated / 3600:.0f} h, {spent:.0f} s CPU")
-    print(", ".join(f"{name} {number}" for name, number in sorted(totals.items())))
-    return 1 if failed else 0
+def _run_many(arguments: argparse.Namespace) -> int:
+    tally = run_many(
+        arguments.first or 0,
+        arguments.seeds,
+        jobs=arguments.jobs,
+        keeps_going=arguments.keep_going,
+        file=arguments.json,
+    )
+    print(tally.told(), flush=True)
+    if tally.found and not arguments.keep_going:
+        _tell_found(tally.found[0])
+    return 1 if tally.found else 0
 
 
-def _find(name: str, first: int, count: int) -> int:
-    began = time.process_time()
-    for seed in range(first, first + count):
-        result = run_seed(seed, defect=DEFECTS[name]())
-        _collect(seed)
+def _find(name: str, first: int | None, count: int) -> int:
+    began, defect = time.process_time(), DEFECTS[name]
+    start = defect.seed if first is None else first
+    for seed in range(start, start + count):
+        result = run_seed(seed, defect=defect.plant())
+        gc.collect()
         if result.violation:
             spent = time.process_time() - began
             print(f"{name}: found by seed {seed} ({spent:.0f} s): {result.violation.splitlines()[0]}", flush=True)
             return 0
-    print(f"{name}: NOT FOUND in {count} seeds", flush=True)
+    print(f"{name}: NOT FOUND in {count} seeds from {start}", flush=True)
     return 1
-
-
-def _collect(seed: int) -> None:
-    """Take the garbage out now and then: while a seed runs that costs more than it frees."""
-    if seed % 10 == 0:
-        gc.collect()
 
 
 def _tell(result: Result) -> int:
@@ -80,6 +72,9 @@ def _tell(result: Result) -> int:
     if not result.violation:
         print("everything holds")
         return 0
-    print(result.tale)
-    print(f"\n{result.violation}\n\nreplay: python -m tests.simulation --seed {result.seed}")
+    _tell_found(Found(result.seed, result.violation, result.tale))
     return 1
+
+
+def _tell_found(found: Found) -> None:
+    print(f"\n{found.tale}\n\n{found.what}\n\nreplay: python -m tests.simulation --seed {found.seed}", flush=True)

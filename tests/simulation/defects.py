@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -182,20 +183,29 @@ def rollback_to_the_last_record() -> AbstractContextManager[None]:
     return _instead((deployments, "stages_back", wrong))
 
 
-DEFECTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
-    plant.__name__.replace("_", "-"): plant
-    for plant in (
-        ack_before_store,
-        nudge_before_claim,
-        absence_from_one_search,
-        claim_of_another_life,
-        gate_from_the_stream,
-        health_without_reconciled_at,
-        end_not_marked,
-        retry_before_retry_after,
-        finalizer_after_nudge,
-        late_message_overtakes,
-        permit_waited_for,
-        rollback_to_the_last_record,
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A planted defect, and the seed that found it last: look for it from there on."""
+
+    plant: Callable[[], AbstractContextManager[None]]
+    seed: int
+
+
+DEFECTS = {
+    plant.__name__.replace("_", "-"): Defect(plant, seed)
+    for plant, seed in (
+        (ack_before_store, 0),
+        (nudge_before_claim, 0),
+        (absence_from_one_search, 12),
+        (claim_of_another_life, 12),
+        (gate_from_the_stream, 1),
+        (health_without_reconciled_at, 39),
+        (end_not_marked, 0),
+        (retry_before_retry_after, 1),
+        (finalizer_after_nudge, 0),
+        (late_message_overtakes, 1),
+        (permit_waited_for, 5),
+        (rollback_to_the_last_record, 2),
     )
 }
+"""By the names under which they are switched on."""

@@ -37,7 +37,8 @@ from reconciler.telemetry.masking import Secrets
 DNS_LIMIT = 20
 DOMAIN = "example.com"
 _OWNER = "cluster-1"
-_TERMS = Terms(timedelta(seconds=45), timedelta(seconds=10))
+_LIST_BUILDS_EVERY = timedelta(seconds=8)
+_TERMS = Terms(timedelta(seconds=60), timedelta(seconds=18))
 
 
 class Outside:
@@ -73,7 +74,7 @@ class ModelConnections:
         world, oracles = outside.world, outside.oracles
         jenkins = JenkinsClient(Door(world, process, "jenkins", concurrency=2), outside.jenkins, oracles)
         argo = ArgoClient(world, process, Door(world, process, "argocd"), outside.argo, oracles)
-        self.jenkins = JenkinsLine(cast("Any", jenkins), process, timedelta(seconds=5), build_changed)
+        self.jenkins = JenkinsLine(cast("Any", jenkins), process, _LIST_BUILDS_EVERY, build_changed)
         self.argo = ArgoLine(cast("Any", argo), process, application_changed)
         self._outside, self._process = outside, process
         self._zone: ZoneLine | None = None
@@ -272,6 +273,7 @@ def _settings() -> Settings:
         "argocd": {"endpoint": "http://argocd"},
         "registry": {"namespace": "acme"},
         "godaddy": {"domain": DOMAIN, "requests_per_minute": DNS_LIMIT},
+        "messages": {"heartbeat_interval": timedelta(seconds=30)},
         "agenda": {"look_concurrency": 8},
         "rabbitmq": {"prefetch": 4},
     }
