@@ -59,6 +59,9 @@ def _find(name: str, first: int | None, count: int) -> int:
     for seed in range(start, start + count):
         result = run_seed(seed, defect=defect.plant())
         gc.collect()
+        if result.violation.startswith(("bug", "endless")):
+            print(f"{name}: BROKEN at seed {seed}, it is found by an accident: {result.violation}", flush=True)
+            return 1
         if result.violation:
             spent = time.process_time() - began
             print(f"{name}: found by seed {seed} ({spent:.0f} s): {result.violation.splitlines()[0]}", flush=True)

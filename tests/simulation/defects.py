@@ -1,17 +1,24 @@
 """Defects planted one at a time, here and never in the program: each must be found."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from tests.simulation.instead import instead
+
 from reconciler.clients.endpoint import Endpoint
+from reconciler.clients.kubernetes.client import Kubernetes
 from reconciler.deployments import deployments
 from reconciler.deployments.stages import queue
 from reconciler.deployments.stages.sync import SyncStage
 from reconciler.domain.answers import Answer, Nudge, Waiting
 from reconciler.domain.keys import Body
+from reconciler.domain.outside.dns import RecordType
+from reconciler.domain.record_marks import Mark
+from reconciler.domain.records import Action, Change, Plan, _Work
 from reconciler.domain.resources import Claim, StageName, Step
 from reconciler.engine import engine
 from reconciler.engine.claims import Held, claim_or_hold
@@ -23,19 +30,6 @@ from reconciler.reporting.heartbeats import HeartbeatSender
 from reconciler.resilience.permits import Permits
 
 
-@contextmanager
-def _instead(*changes: tuple[Any, str, Any]) -> Iterator[None]:
-    """Put other things in these places for a while."""
-    before = [(place, name, getattr(place, name)) for place, name, _ in changes]
-    for place, name, thing in changes:
-        setattr(place, name, thing)
-    try:
-        yield
-    finally:
-        for place, name, thing in before:
-            setattr(place, name, thing)
-
-
 def ack_before_store() -> AbstractContextManager[None]:
     """A message is acknowledged before what it asks for is stored."""
     handle = Intake.handle
@@ -44,25 +38,19 @@ def ack_before_store() -> AbstractContextManager[None]:
         await delivery.ack()
         await handle(self, name, delivery)
 
-    return _instead((Intake, "handle", hasty))
+    return instead((Intake, "handle", hasty))
 
 
 def nudge_before_claim() -> AbstractContextManager[None]:
     """Nudges are done first, and their claims stored together with what came back."""
+    store = Engine._store
 
-    async def carry_out(self: Engine, work: Any) -> None:
-        steps, acted = dict(work.steps()), {}
-        for _ in range(8):
-            answers = await work.look(steps)
-            steps, nudges = self._decide(steps, answers)
-            if not nudges:
-                break
-            acted = await self.actor.act_all(work.subject, nudges, steps, self.clock.monotonic())
-            steps = self._with_outcomes(steps, acted)
-            await self._store(work, steps, acted)
-        await self._store(work, steps, acted)
+    async def late(self: Engine, work: Any, steps: Any, acted: Any) -> None:
+        claims = (step.claim for step in steps.values())
+        if not any(claim and not claim.settled and claim.incarnation == self.me.id for claim in claims):
+            await store(self, work, steps, acted)
 
-    return _instead((Engine, "carry_out", carry_out))
+    return instead((Engine, "_store", late))
 
 
 def absence_from_one_search() -> AbstractContextManager[None]:
@@ -74,7 +62,7 @@ def absence_from_one_search() -> AbstractContextManager[None]:
             return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
         return decided
 
-    return _instead((engine, "claim_or_hold", hasty))
+    return instead((engine, "claim_or_hold", hasty))
 
 
 def claim_of_another_life() -> AbstractContextManager[None]:
@@ -83,7 +71,7 @@ def claim_of_another_life() -> AbstractContextManager[None]:
     def hasty(step: Step, nudge: Nudge, now: Any, me: Any, patience: Any) -> Claim | Held:
         return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
 
-    return _instead((engine, "claim_or_hold", hasty))
+    return instead((engine, "claim_or_hold", hasty))
 
 
 def gate_from_the_stream() -> AbstractContextManager[None]:
@@ -100,7 +88,7 @@ def gate_from_the_stream() -> AbstractContextManager[None]:
             applications.want(target.shape.project, target.shape.name, scene.now + timedelta(minutes=5))
         return answer
 
-    return _instead((SyncStage, "bring", bring))
+    return instead((SyncStage, "bring", bring))
 
 
 def health_without_reconciled_at() -> AbstractContextManager[None]:
@@ -110,7 +98,7 @@ def health_without_reconciled_at() -> AbstractContextManager[None]:
     def blind(self: SyncStage, applications: Any, target: Any, application: Any, since: Any) -> Answer:
         return gate(self, applications, target, application, None)
 
-    return _instead((SyncStage, "_gate", blind))
+    return instead((SyncStage, "_gate", blind))
 
 
 def end_not_marked() -> AbstractContextManager[None]:
@@ -119,7 +107,7 @@ def end_not_marked() -> AbstractContextManager[None]:
     async def mark(self: HeartbeatSender, key: Any) -> None:
         self._forget(key)
 
-    return _instead((HeartbeatSender, "_mark", mark))
+    return instead((HeartbeatSender, "_mark", mark))
 
 
 def retry_before_retry_after() -> AbstractContextManager[None]:
@@ -128,7 +116,7 @@ def retry_before_retry_after() -> AbstractContextManager[None]:
     def check(self: Endpoint) -> None:
         self.breaker.check()
 
-    return _instead((Endpoint, "_check", check))
+    return instead((Endpoint, "_check", check))
 
 
 def finalizer_after_nudge() -> AbstractContextManager[None]:
@@ -146,21 +134,23 @@ def finalizer_after_nudge() -> AbstractContextManager[None]:
             return body
         return await ensure(self, body, *finalizer)
 
-    return _instead((ReconcileIntake, "_record", bare), (Store, "ensure_finalizer", late))
+    return instead((ReconcileIntake, "_record", bare), (Store, "ensure_finalizer", late))
 
 
 def late_message_overtakes() -> AbstractContextManager[None]:
     """Nobody asks whether something newer is current."""
-    return _instead((queue, "is_overtaken", lambda *_: False))
+    return instead((queue, "is_overtaken", lambda *_: False))
 
 
 def permit_waited_for() -> AbstractContextManager[None]:
     """A worker waits for its permit as long as it takes."""
 
-    async def take(self: Permits) -> None:
-        await self._places.acquire()
+    async def wait(self: Permits, *, is_sweep: bool) -> None:
+        place = asyncio.get_running_loop().create_future()
+        (self._sweeps if is_sweep else self._urgent).append(place)
+        await place
 
-    return _instead((Permits, "_take", take))
+    return instead((Permits, "_wait_for_place", wait))
 
 
 def rollback_to_the_last_record() -> AbstractContextManager[None]:
@@ -180,7 +170,39 @@ def rollback_to_the_last_record() -> AbstractContextManager[None]:
                 back[name, component] = step.model_copy(update={"facts": facts})
         return back
 
-    return _instead((deployments, "stages_back", wrong))
+    return instead((deployments, "stages_back", wrong))
+
+
+def expiry_by_the_wall_clock() -> AbstractContextManager[None]:
+    """Whether an environment's time has come is told by our own clock."""
+
+    def own(self: Kubernetes) -> datetime:
+        return self._clock.now()
+
+    async def own_too(self: Kubernetes) -> datetime:
+        return self._clock.now()
+
+    return instead((Kubernetes, "server_time", own), (Kubernetes, "ask_time", own_too))
+
+
+def txt_without_values() -> AbstractContextManager[None]:
+    """Whatever stands at a name with our mark is taken for ours, whoever wrote its values."""
+    return instead((Mark, "covers", lambda _, record: record is not None))
+
+
+def marker_after_record() -> AbstractContextManager[None]:
+    """A record is written first, and marked when it is there."""
+    plan = _Work.plan
+
+    def turned(self: _Work) -> Plan:
+        planned = plan(self)
+        return replace(planned, changes=tuple(sorted(planned.changes, key=_is_marking)))
+
+    return instead((_Work, "plan", turned))
+
+
+def _is_marking(change: Change) -> bool:
+    return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +221,16 @@ DEFECTS = {
         (absence_from_one_search, 12),
         (claim_of_another_life, 12),
         (gate_from_the_stream, 1),
-        (health_without_reconciled_at, 39),
+        (health_without_reconciled_at, 42),
         (end_not_marked, 0),
-        (retry_before_retry_after, 1),
+        (retry_before_retry_after, 5),
         (finalizer_after_nudge, 0),
         (late_message_overtakes, 1),
-        (permit_waited_for, 5),
-        (rollback_to_the_last_record, 2),
+        (permit_waited_for, 87),
+        (rollback_to_the_last_record, 3),
+        (expiry_by_the_wall_clock, 56),
+        (txt_without_values, 6),
+        (marker_after_record, 0),
     )
 }
 """By the names under which they are switched on."""

@@ -1,15 +1,20 @@
 """A DNS provider in memory, with read lag and a limit; and the client through which one process asks it."""
 
 from collections import deque
+from collections.abc import Iterator
 
 from tests.simulation.doors import Door
 from tests.simulation.loop import Process
 from tests.simulation.oracles import Oracles
 from tests.simulation.world import World
 
-from reconciler.domain.outside.dns import RecordSet, Zone
+from reconciler.domain.outside.dns import RecordSet, RecordType, Zone
+from reconciler.domain.record_marks import MarkedZone, marker_name
 
 _HISTORY = 60
+_UNSEEN = 100.0
+"""So many seconds may a neighbour's write stand and still be lost to ours: the read before ours lags, answers take
+their time, and who is frozen for less than the lease goes on. Where nothing is slow that is 2 s (DESIGN, rule 6)."""
 
 
 class DnsModel:
@@ -20,6 +25,8 @@ class DnsModel:
         foreign = RecordSet("www", "A", ("198.51.100.7",), 3600)
         self.records: dict[tuple[str, str], RecordSet] = {("A", "www"): foreign}
         self._foreign = foreign
+        self._neighbours: dict[tuple[str, str], float] = {}
+        """What was last written by somebody else, and when."""
         self._states: deque[tuple[float, dict[tuple[str, str], RecordSet]]] = deque([(-1.0, dict(self.records))])
         self._asked: deque[tuple[float, Process]] = deque()
 
@@ -40,12 +47,50 @@ class DnsModel:
         return next(state for at, state in reversed(self._states) if at <= before)
 
     def replace(self, record: RecordSet) -> None:
+        """Do what we ask for."""
+        self._leaves_others_alone(record.type, record.name)
+        if record.type != RecordType.TXT:
+            self._is_marked(record)
         self.records[record.type, record.name] = record
         self._changed(f"dns has {record.type} {record.name}")
 
     def delete(self, kind: str, name: str) -> None:
+        """Do what we ask for."""
+        self._leaves_others_alone(kind, name)
         self.records.pop((kind, name), None)
         self._changed(f"dns has no {kind} {name}")
+
+    def write_as_neighbour(self, record: RecordSet) -> None:
+        """Do what somebody else asks for."""
+        self.records[record.type, record.name] = record
+        self._neighbours[record.type, record.name] = self._world.loop.time()
+        self._changed(f"a neighbour writes {record.type} {record.name}")
+
+    def delete_as_neighbour(self, kind: str, name: str) -> None:
+        """Do what somebody else asks for."""
+        self.records.pop((kind, name), None)
+        self._neighbours.pop((kind, name), None)
+        self._changed(f"a neighbour removes {kind} {name}")
+
+    def unmarked(self) -> Iterator[str]:
+        """Yield what we wrote and what carries no mark: nobody will ever remove it."""
+        for kind, name in self.records:
+            is_ours = kind != RecordType.TXT and (kind, name) not in (*self._neighbours, ("A", "www"))
+            if is_ours and (RecordType.TXT, marker_name(kind, name)) not in self.records:
+                yield f"{kind} {name}"
+
+    def _leaves_others_alone(self, kind: str, name: str) -> None:
+        """Rule 6: what a neighbour wrote, and we could see, stays."""
+        written = self._neighbours.pop((kind, name), None)
+        if written is not None and self._world.loop.time() > written + _UNSEEN:
+            ago = self._world.loop.time() - written
+            self._world.fail("rule 6", f"{kind} {name}, which a neighbour wrote {ago:.0f} s ago, is changed by us")
+
+    def _is_marked(self, record: RecordSet) -> None:
+        """The mark comes first: a record without one is nobody's, and stays for ever."""
+        mark = MarkedZone(self.records.values()).mark((record.type, record.name))
+        if mark is None or not mark.covers(record):
+            self._world.fail("rule 6", f"{record.type} {record.name} is written before its mark")
 
     def _changed(self, what: str) -> None:
         self._states.append((self._world.loop.time(), dict(self.records)))

@@ -33,6 +33,8 @@ class Process:
         self.skew = timedelta()
         self.woke_at = -1.0
         self.incarnations: set[str] = set()
+        self.intents: set[str] = set()
+        """Claims of which the audit says that they are about to be acted on, or were."""
         self.replica: Any = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self._loop = loop

@@ -26,6 +26,11 @@ _MUTE = 240.0
 _LATE = 180.0
 """So many seconds may a look be overdue."""
 _ANNOUNCE_WITHIN = 300.0
+_GONE_WITHIN = 30 * 60 + 60.0
+"""So many seconds may a deletion take: half an hour by rule 7, and what the last write needs."""
+_EXPIRES_WITHIN = 60.0
+_BAD_WEATHER = 150.0
+"""So much longer while the API server, which is asked before the first removal, may be away."""
 
 
 class Oracles:
@@ -214,7 +219,8 @@ class Oracles:
             return
         record = self._kube.get("DeploymentRecord", holder["record"])
         claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] in _BRINGING]
-        self._holds(_any_of(claims, process, f"/{word}"), "rule 4", f"{process.name}: {word} without a stored claim")
+        is_claimed = self._is_claimed(claims, process, f"/{word}")
+        self._holds(is_claimed, "rule 4", f"{process.name}: {word} without a stored claim")
 
     def removes_application(self, process: Process, name: str) -> None:
         self._removes(process, f"/remove/{name}")
@@ -224,20 +230,21 @@ class Oracles:
         ending = f"/dns/{kind}/{name}"
         for record in self._kube.all_of("DeploymentRecord"):
             claims = [s.get("claim") for s in record.get("status", {}).get("stages", []) if s["name"] == "expose"]
-            if _any_of(claims, process, ending) and self._is_holder(record):
+            if self._is_holder(record) and self._is_claimed(claims, process, ending):
                 return
         self._removes(process, f"/remove/{kind}/{name}")
 
     def sets_up(self, process: Process, kind: str) -> None:
         claims = [s.get("claim") for body in self._kube.all_of(kind) for s in body.get("status", {}).get("steps", [])]
-        self._holds(_any_of(claims, process, ""), "rule 4", f"{process.name} sets up {kind} without a stored claim")
+        is_claimed = self._is_claimed(claims, process, "")
+        self._holds(is_claimed, "rule 4", f"{process.name} sets up {kind} without a stored claim")
 
     def _removes(self, process: Process, ending: str) -> None:
         for environment in self._kube.all_of("Environment"):
             status = environment.get("status", {})
             claims = [step.get("claim") for step in status.get("steps", [])]
             holder = status.get("holder") or {}
-            if _any_of(claims, process, ending) and holder.get("uid") == environment["metadata"]["uid"]:
+            if holder.get("uid") == environment["metadata"]["uid"] and self._is_claimed(claims, process, ending):
                 self._may_end(environment)
                 return
         self._world.fail("rule 4", f"{process.name} changes {ending} without a slot and a stored claim")
@@ -259,6 +266,7 @@ class Oracles:
         claim = _stage(record, stage_name, component).get("claim") or {}
         is_mine = claim.get("incarnation") in process.incarnations and claim.get("settled", "") == ""
         self._holds(is_mine, "rule 4", f"{process.name}: {what} for {operation}, under claim {claim}")
+        self._is_audited(process, [claim])
         self._holds(self._is_holder(record), "rule 4", f"{process.name}: {what} for {operation}, which has no slot")
         is_kept = FINALIZER in (record["metadata"].get("finalizers") or ())
         self._holds(is_kept, "rule 5", f"{process.name}: {what} for {operation}, whose record may vanish: no finalizer")
@@ -297,6 +305,19 @@ class Oracles:
                     is_due, "rule 9", f"{key.name} was to be looked at at {due}, {now - _seconds(due or ''):.0f} s ago"
                 )
 
+    def check_ends_of_life(self, up_for: float) -> None:
+        """Rules 7 and 8: deletions end, and an expiry does not keep people waiting. `up_for`: as above."""
+        now = self._world.loop.time()
+        patience = _EXPIRES_WITHIN + (0 if self._world.is_calm else _BAD_WEATHER)
+        for key, body in tuple(self._kube.objects.items()):
+            asked = _seconds(body["metadata"].get("deletionTimestamp", ""))
+            still = min(now - asked, up_for) if asked else 0.0
+            self._holds(still <= _GONE_WITHIN, "rule 7", f"{key} is asked to go since {still:.0f} s, and still there")
+            status = body.get("status") or {}
+            if key.kind == "Environment" and status.get("holder") is None and status.get("expiresAt") and not asked:
+                late = min(now - _seconds(status["expiresAt"]), up_for)
+                self._holds(late <= patience, "rule 8", f"{key.name} was to expire at {status['expiresAt']}")
+
     def unfinished(self, operations: Mapping[str, Any]) -> Iterator[str]:
         """Yield what has not come to its end yet."""
         told = {beat["operation_id"] for beat in self.broker.heartbeats if beat["phase"] in _ENDS}
@@ -318,8 +339,10 @@ class Oracles:
         if self.broker.waiting:
             yield f"{len(self.broker.waiting)} messages wait to be tried again"
 
-    def check_orphans(self, markers: Iterable[Marker | None]) -> None:
-        """Rule 3, at the end: whatever carries our mark outside belongs to something that is there."""
+    def check_orphans(self, markers: Iterable[Marker | None], unmarked: Iterable[str]) -> None:
+        """Rule 3, at the end: what is ours outside carries a mark, and the mark is that of something that is there."""
+        for what in unmarked:
+            self._holds(False, "rule 3", f"{what} is ours and carries no mark")  # noqa: FBT003 - a violation
         there = {body["metadata"]["uid"] for body in self._kube.objects.values()}
         for marker in markers:
             is_known = marker is None or marker.uid in there
@@ -341,6 +364,23 @@ class Oracles:
             )
 
     # Inside.
+
+    def _is_claimed(self, claims: list[Body | None], process: Process, ending: str) -> bool:
+        """Tell whether one of the claims is the sender's own for what it sends; that one stands in the audit."""
+        fit = [
+            claim
+            for claim in claims
+            if claim and claim["incarnation"] in process.incarnations and claim["key"].endswith(ending)
+        ]
+        if fit:
+            self._is_audited(process, fit)
+        return bool(fit)
+
+    def _is_audited(self, process: Process, claims: list[Body]) -> None:
+        """Rule 13: the line that says what is intended comes before it is done."""
+        keys = [claim.get("key", "") for claim in claims]
+        is_written = any(key in process.intents for key in keys)
+        self._holds(is_written, "rule 13", f"{process.name} acts on {keys} and has not written that it will")
 
     def _holds(self, condition: Any, rule: str, what: str) -> bool:
         if not condition:
@@ -373,13 +413,6 @@ def _unfinished_record(metadata: Body, status: Body) -> Iterator[str]:
 def _stage(record: Body, name: str, component: str) -> Body:
     stages = (record.get("status") or {}).get("stages", [])
     return next((s for s in stages if s["name"] == name and s.get("component") == component), {})
-
-
-def _any_of(claims: list[Body | None], process: Process, ending: str) -> bool:
-    return any(
-        claim and claim["incarnation"] in process.incarnations and (claim["key"].endswith(ending) or not ending)
-        for claim in claims
-    )
 
 
 def _passes(found: Application, digest: str) -> bool:

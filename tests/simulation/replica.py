@@ -11,6 +11,7 @@ from tests.simulation.argo import ArgoClient, ArgoModel
 from tests.simulation.broker import Broker, BrokerLine
 from tests.simulation.dns import DnsClient, DnsModel
 from tests.simulation.doors import Door, OpenDoors, window
+from tests.simulation.instead import instead
 from tests.simulation.jenkins import JenkinsClient, JenkinsModel
 from tests.simulation.kube import KubeApi, SimulatedKubernetes, Watch
 from tests.simulation.loop import Process
@@ -25,12 +26,15 @@ from reconciler.app.crew import Crew, first_of
 from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
 from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
+from reconciler.domain.answers import Nudge
 from reconciler.domain.keys import OUR_KINDS, Key
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker, find_marker
+from reconciler.domain.resources import Claim
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.store import Store
+from reconciler.reporting.audit import AuditTrail
 from reconciler.settings import Settings
 from reconciler.telemetry.masking import Secrets
 
@@ -250,19 +254,18 @@ def models_for_clients() -> Iterator[None]:
     def endpoints(_outside: Any, clock: Process, *_: Any) -> OpenDoors:
         return OpenDoors(lambda _: Door(clock.replica.world, clock, "address"))
 
-    ours = {
-        "Connections": connections,
-        "Endpoints": endpoints,
-        "secrets": SimpleNamespace(token_hex=lambda _: f"incarnation-{next(counter)}"),
-    }
-    theirs = {name: getattr(shift_module, name) for name in ours}
-    for name, one in ours.items():
-        setattr(shift_module, name, one)
-    try:
+    def intended(self: AuditTrail, _subject: str, _nudge: Nudge, claim: Claim) -> None:
+        cast("Process", self.clock).intents.add(claim.key)
+
+    ours: tuple[tuple[Any, str, Any], ...] = (
+        (shift_module, "Connections", connections),
+        (shift_module, "Endpoints", endpoints),
+        (shift_module, "secrets", SimpleNamespace(token_hex=lambda _: f"incarnation-{next(counter)}")),
+        (AuditTrail, "intended", intended),
+        (AuditTrail, "_line", lambda *_: None),
+    )
+    with instead(*ours):
         yield
-    finally:
-        for name, one in theirs.items():
-            setattr(shift_module, name, one)
 
 
 def _settings() -> Settings:

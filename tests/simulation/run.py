@@ -91,11 +91,12 @@ async def _watch(world: World, scenario: Scenario) -> None:
         if has_calmed:
             scenario.release_holds()
         oracles.check_waiting(scenario.working_for())
+        oracles.check_ends_of_life(scenario.working_for())
         if has_calmed and next(oracles.unfinished(scenario.sent), None) is None:
             await asyncio.sleep(60)
             if next(oracles.unfinished(scenario.sent), None) is None:
                 oracles.check_ends()
-                oracles.check_orphans(scenario.outside.markers())
+                oracles.check_orphans(scenario.outside.markers(), scenario.outside.dns.unmarked())
                 return
     for what in oracles.unfinished(scenario.sent):
         world.fail("rule 5", f"after {_LONGEST / 3600:.0f} h: {what}")

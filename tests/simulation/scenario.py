@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from tests.simulation.broker import Message
+from tests.simulation.neighbour import Neighbour
 from tests.simulation.replica import DOMAIN, Outside, Replica
 from tests.simulation.world import SPACE, World
 
@@ -36,6 +37,7 @@ class Scenario:
         self.world, self.outside = world, outside
         self.replicas: list[Replica] = []
         self.sent: dict[str, Sent] = {}
+        self.neighbour = Neighbour(world, outside.dns)
         self._lives = 0
         self._skew = timedelta()
         self._kills_left = 0
@@ -52,6 +54,7 @@ class Scenario:
         at = self.world.loop.call_in_world
         self._start_replica()
         self._people()
+        self.neighbour.move_in()
         quiet = self.world.weather.badness == 0 and dice.random() < 0.3
         if quiet:
             return
