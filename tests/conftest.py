@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest_plugins = [
     "support.rabbitmq",
     "support.docker_registry",
+    "support.powerdns",
     "support.event_loops",
     "support.envtest",
     "support.promised",

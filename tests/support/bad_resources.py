@@ -149,6 +149,9 @@ BAD_FIELDS = (
     BadField("an unknown provider", ContainerRegistry, {"provider": "Quay"}, "spec.provider"),
     BadField("a login in the prefix", GitCredential, {"urlPrefix": "https://u:p@git.example.com/"}, "spec.urlPrefix"),
     BadField("no secret", GitCredential, {"secretRef": None}, "spec.secretRef"),
+    BadField(
+        "a provider without an endpoint", DNSZone, {"provider": "PowerDNS"}, "spec.endpoint", is_rule_of_the_whole=True
+    ),
     BadField("a lifetime under 600 s", DNSZone, {"defaultTTL": 60}, "spec.defaultTTL"),
     BadField("a zone that is no domain", DNSZone, {"domain": "example"}, "spec.domain"),
     BadField("a short revision", DeploymentRecord, {"revision": "4be1c05"}, "spec.revision"),

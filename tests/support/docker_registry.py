@@ -5,8 +5,6 @@ with the reason. No service is started and all files are in a temporary folder.
 """
 
 import hashlib
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import requests
+
+from support.installing import why_not_installed
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
@@ -93,24 +93,9 @@ def docker_registry_with_password(tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def _require() -> None:
-    if (reason := _why_not()) is not None:
+    if (reason := why_not_installed("docker-registry", "docker-registry")) is not None:
         print(f"\nreal docker-registry: SKIPPED, {reason}")
         pytest.skip(f"real docker-registry: {reason}")
-
-
-def _why_not() -> str | None:
-    """Return why there is no registry to run, after trying to install it; None when there is one."""
-    if shutil.which("docker-registry"):
-        return None
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return "the package docker-registry is not installed, and only root may install it with apt-get"
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "docker-registry"]
-    for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-        if shutil.which("docker-registry"):
-            return None
-    return f"apt-get could not install docker-registry: {done.stderr.strip()[-200:]}"
 
 
 @contextmanager

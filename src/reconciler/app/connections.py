@@ -13,23 +13,24 @@ from http import HTTPStatus
 
 from reconciler.app.endpoints import Endpoints
 from reconciler.app.limits import KeyLimiter
-from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
+from reconciler.app.lines import ArgoLine, DnsClient, JenkinsLine, ZoneLine
 from reconciler.app.rosters import JobsRoster, ProjectsRoster, RepositoriesRoster, ZonesRoster
 from reconciler.app.secrets import SecretReader
-from reconciler.clients import godaddy
+from reconciler.clients import godaddy, powerdns
 from reconciler.clients.argocd import ArgoCD, ArgoSession, translator
 from reconciler.clients.asks import Reply, Translate
 from reconciler.clients.dockerhub import DockerHub
-from reconciler.clients.endpoint import Endpoint
+from reconciler.clients.endpoint import Bounds, Endpoint
 from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.clients.oci import Credentials, OciRegistry
+from reconciler.clients.powerdns import PowerDns
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
 from reconciler.domain.resources.common import SecretReference
-from reconciler.domain.resources.settings import RegistryProvider
+from reconciler.domain.resources.settings import DnsProvider, RegistryProvider
 from reconciler.domain.urls import longest_prefix
 from reconciler.settings import Settings
 
@@ -83,12 +84,12 @@ class Connections:
         self._jobs: dict[Jenkins, JobsRoster] = {}
         self._projects: dict[ArgoCD, ProjectsRoster] = {}
         self._repositories: dict[DockerHub | OciRegistry, RepositoriesRoster] = {}
-        self._zone_rosters: dict[GoDaddy, ZonesRoster] = {}
+        self._zone_rosters: dict[DnsClient, ZonesRoster] = {}
         self._jenkins: dict[Where, JenkinsLine] = {}
         self._argo: dict[Where, ArgoLine] = {}
         self._registries: dict[tuple[Where, str, str], DockerHub | OciRegistry] = {}
         self._registry_doors: dict[Where, Endpoint] = {}
-        self._zones: dict[Where, ZoneLine] = {}
+        self._zones: dict[tuple[DnsProvider, Where], ZoneLine] = {}
         own = settings.godaddy
         self._limits = endpoints.limits("dns", own.requests_per_minute, _MINUTE, starts_full=own.starts_full)
 
@@ -234,22 +235,35 @@ class Connections:
 
     async def records(self, settings: DNSZone) -> ZoneLine:
         """Return the records that the settings' key may change."""
-        own = self._settings.godaddy
-        where = _where(
-            settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "GODADDY_ENDPOINT"
-        )
-        if (line := self._zones.get(where)) is None:
-            limiter = KeyLimiter(self._limits, where.endpoint)
-            endpoint = self._endpoints.make(
-                "dns",
-                where.endpoint,
-                own,
-                authorization=partial(self._sso_key, where, limiter),
-                translate=self._forgetting(where, godaddy.translate),
-                limiter=limiter,
-            )
-            line = self._zones[where] = ZoneLine(GoDaddy(endpoint), self._clock)
+        provider, spec = settings.spec.provider, settings.spec
+        own = self._settings.godaddy.endpoint if provider is DnsProvider.GODADDY else ""
+        where = _where(settings, spec.endpoint, spec.credentials_ref, own, "GODADDY_ENDPOINT")
+        if (line := self._zones.get((provider, where))) is None:
+            client = self._godaddy(where) if provider is DnsProvider.GODADDY else self._powerdns(where)
+            line = self._zones[provider, where] = ZoneLine(client, self._clock)
         return line
+
+    def _godaddy(self, where: Where) -> GoDaddy:
+        limiter = KeyLimiter(self._limits, where.endpoint)
+        endpoint = self._endpoints.make(
+            "dns",
+            where.endpoint,
+            self._settings.godaddy,
+            authorization=partial(self._sso_key, where, limiter),
+            translate=self._forgetting(where, godaddy.translate),
+            limiter=limiter,
+        )
+        return GoDaddy(endpoint)
+
+    def _powerdns(self, where: Where) -> PowerDns:
+        endpoint = self._endpoints.make(
+            "dns",
+            where.endpoint,
+            Bounds(),
+            authorization=partial(self._api_key, where),
+            translate=self._forgetting(where, powerdns.translate),
+        )
+        return PowerDns(endpoint)
 
     async def removable_records(self, settings: DNSZone) -> ZoneLine:
         """Return the records that the settings' key may change."""
@@ -271,6 +285,10 @@ class Connections:
             raise Missing("GODADDY_KEY and GODADDY_SECRET, or credentialsRef of the DNSZone")
         limiter.use(key)
         return {"authorization": f"sso-key {key}:{secret}"}
+
+    async def _api_key(self, where: Where) -> Mapping[str, str]:
+        values = await self._secrets.read(where.namespace, where.secret, "key")
+        return {"x-api-key": values["key"]}
 
     def _forgetting(self, where: Where, translate: Translate | None = None) -> Translate:
         """Read answers as the vendor does, and the Secret again after a refusal: it may have been changed."""

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from reconciler.clients.argocd import ArgoCD
 from reconciler.clients.feeds import ApplicationFeed, BuildFeed
-from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.domain.clock import Clock
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting
 from reconciler.domain.outside.builds import Build, BuildKey, Job, JobPath, JobShape, Parameters
-from reconciler.domain.outside.dns import RecordSet
+from reconciler.domain.outside.dns import RecordSet, Zone
 from reconciler.domain.ownership import Marker
 
 _FRESH = timedelta(seconds=60)
@@ -149,10 +149,34 @@ class _Snapshot:
     begun: datetime
 
 
+class DnsClient(Protocol):
+    """What a provider of DNS must be able to do: whole record sets, one request each; twice is as good as once."""
+
+    async def find_zone(self, domain: str) -> Zone | None:
+        """Return the zone, if the account has it. Raises Refused with the cause of a refusal."""
+        ...
+
+    async def list_record_sets(self, domain: str) -> tuple[RecordSet, ...]:
+        """Return the whole zone, values normalised. Raises NotFound."""
+        ...
+
+    async def find_record_set(self, domain: str, type: str, name: str) -> RecordSet | None:  # noqa: A002 - DNS' word
+        """Return all values of one type at one name, if any."""
+        ...
+
+    async def replace_record_set(self, domain: str, record: RecordSet) -> None:
+        """Make these the only values of the type at the name. Raises OutcomeUnknown, Invalid, Refused."""
+        ...
+
+    async def delete_record_set(self, domain: str, type: str, name: str) -> None:  # noqa: A002 - DNS' word
+        """Remove all values of one type at one name; that there are none is fine."""
+        ...
+
+
 class ZoneLine:
     """The records of one account: questions of its own, and one read of each zone for all that compare."""
 
-    def __init__(self, client: GoDaddy, clock: Clock) -> None:
+    def __init__(self, client: DnsClient, clock: Clock) -> None:
         self.client = client
         self._clock = clock
         self._snapshots: dict[str, _Snapshot] = {}

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from functools import partial
 
+from reconciler.app.lines import DnsClient
 from reconciler.clients.argocd import ArgoCD
 from reconciler.clients.dockerhub import DockerHub
-from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.clients.oci import OciRegistry
 from reconciler.clients.rosters import Roster
@@ -164,7 +164,7 @@ class RepositoriesRoster:
 class ZonesRoster:
     """The zones of one DNS account; only a zone that may be used is known from before."""
 
-    def __init__(self, client: GoDaddy, clock: Clock) -> None:
+    def __init__(self, client: DnsClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._zones: dict[str, Roster[Zone]] = {}

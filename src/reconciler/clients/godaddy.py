@@ -3,23 +3,20 @@
 Make its endpoint with `translate=translate` and an `Authorization: sso-key KEY:SECRET` header.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
 from reconciler.clients.asks import Asks, Reply
+from reconciler.clients.dns_values import WRITABLE, plain
 from reconciler.domain.errors import Conflict, Invalid, ReconcilerError, Refused, Unavailable
 from reconciler.domain.outside.dns import RecordSet, RecordType, Zone
 from reconciler.domain.words import cut
 
 LOWEST_TTL, HIGHEST_TTL = 600, 86400
-_WRITABLE = frozenset({RecordType.A, RecordType.AAAA, RecordType.CNAME, RecordType.TXT})
 _PAGE = 1000
 _OWN_SERVERS = ".domaincontrol.com"
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _OK, _CACHED, _NO_CONTENT = 200, 203, 204
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _UNPROCESSABLE = 401, 403, 404, 409, 422
 
@@ -107,7 +104,7 @@ class GoDaddy:
             Invalid: GoDaddy will not take it, for instance beside a CNAME; or it is a type that we do not write.
             Refused: the account, the key or the domain does not allow it.
         """
-        if record.type not in _WRITABLE or not record.values:
+        if record.type not in WRITABLE or not record.values:
             raise Invalid(f"{record.type} {record.name} with {len(record.values)} values is not written", field="type")
         body = [{"data": value, "ttl": clamp_ttl(record.ttl)} for value in record.values]
         path = _path(domain, record.type, record.name)
@@ -166,25 +163,8 @@ def _record_sets(domain: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Record
 def _value(domain: str, kind: str, row: Mapping[str, Any]) -> str:
     """Normalise a value: GoDaddy writes `@` for the zone, names with or without a dot, TXT with or without quotes."""
     data = str(row.get("data") or "")
-    if kind == RecordType.TXT:
-        return _unquoted(data)
-    data = domain.lower() if data == "@" else data.lower().rstrip(".")
+    data = plain(kind, domain if data == "@" and kind != RecordType.TXT else data)
     if kind in (RecordType.MX, RecordType.SRV):
         numbers = (row.get(name) for name in ("priority", "weight", "port"))
         return " ".join([*(str(number) for number in numbers if number is not None), data])
-    return _shortest(data) if kind == RecordType.AAAA else data
-
-
-def _shortest(address: str) -> str:
-    try:
-        return str(ip_address(address))
-    except ValueError:
-        return address
-
-
-def _unquoted(text: str) -> str:
-    """Take the quotes off a TXT value; several quoted strings are one value."""
-    strings = list(_QUOTED.finditer(text))
-    if not strings or _QUOTED.sub("", text).strip():
-        return text
-    return "".join(re.sub(r"\\(.)", r"\1", string.group(1)) for string in strings)
+    return data

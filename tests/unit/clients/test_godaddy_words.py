@@ -5,7 +5,8 @@ import json
 import pytest
 
 from reconciler.clients.asks import Reply
-from reconciler.clients.godaddy import _record_sets, _unquoted, _zone, clamp_ttl, translate
+from reconciler.clients.dns_values import unquoted
+from reconciler.clients.godaddy import _record_sets, _zone, clamp_ttl, translate
 from reconciler.domain.errors import Invalid, Refused
 from reconciler.domain.outside.dns import RecordSet
 
@@ -28,7 +29,7 @@ def test_a_ttl_is_clamped(ttl: int, clamped: int) -> None:
     ],
 )
 def test_quotes_are_taken_off_a_text(text: str, value: str) -> None:
-    assert _unquoted(text) == value
+    assert unquoted(text) == value
 
 
 @pytest.mark.parametrize(

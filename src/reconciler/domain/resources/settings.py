@@ -279,6 +279,7 @@ class DnsProvider(StrEnum):
     """Who serves the zone."""
 
     GODADDY = "GoDaddy"
+    POWERDNS = "PowerDNS"
 
 
 class DnsPolicy(StrEnum):
@@ -292,7 +293,9 @@ class DNSZoneSpec(Model):
     """A zone that records are made in."""
 
     provider: DnsProvider = DnsProvider.GODADDY
-    endpoint: WebUrl | None = Field(default=None, description="Default: the provider's own.")
+    endpoint: WebUrl | None = Field(
+        default=None, description="Default: the operator's own at GoDaddy; PowerDNS has none, and needs one here."
+    )
     domain: Domain = Field(description="The zone, without a trailing dot.")
     policy: DnsPolicy = DnsPolicy.SYNC
     default_ttl: int = Field(default=600, ge=600, le=86400, description="Seconds.", alias="defaultTTL")
@@ -316,7 +319,14 @@ class DNSZone(Resource):
         Column("Policy", ".spec.policy"),
         *_READY,
     )
-    rules = (_ENDPOINT_NEEDS_CREDENTIALS,)
+    rules = (
+        _ENDPOINT_NEEDS_CREDENTIALS,
+        Rule(
+            "self.spec.provider != 'PowerDNS' || has(self.spec.endpoint)",
+            "PowerDNS has no endpoint of its own: set endpoint and credentialsRef",
+            ".spec.endpoint",
+        ),
+    )
 
     def __init__(self, body: dict[str, Any]) -> None:
         super().__init__(body)
