@@ -85,6 +85,9 @@ class Ledger:
     def outcome(self, subject: str, nudge: Nudge, claim: Claim, result: str, facts: Facts) -> None:
         self.lines.append(f"outcome {claim.key} {result}")
 
+    def resolved(self, subject: str, claim: Claim, result: str, facts: Facts, *, system: str = "") -> None:
+        self.lines.append(f"resolved {claim.key} {result}")
+
 
 class Outside:
     """All systems around us, married to the ports of the rows that use them."""

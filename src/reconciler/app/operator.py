@@ -37,6 +37,7 @@ from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.shell import Shell
 from reconciler.operator.store import Store
+from reconciler.reporting.audit_chain import HEAD_ANNOTATION
 from reconciler.resilience.breaker import State
 from reconciler.resilience.limiter import LimiterState
 from reconciler.settings import Settings
@@ -124,6 +125,7 @@ class Operator:
             terms=Terms(kubernetes.lease_duration, kubernetes.lease_renewal),
             clock=self.clock,
             changed=self.metrics.leads,
+            notes=self._notes,
         )
         self.shift = Shift(self)
         interval = settings.proof.interval
@@ -279,6 +281,11 @@ class Operator:
 
     def _resynced(self, _: Found) -> None:
         self.shift.resynced()
+
+    def _notes(self) -> dict[str, str]:
+        """Return what the Lease is to say: where the audit stands, of a shift that works under this very lead."""
+        head = self.shift.chain.head if self.shift.term == self.leadership.term else None
+        return {HEAD_ANNOTATION: head.text()} if head else {}
 
     # What is heard of
 

@@ -30,6 +30,7 @@ from reconciler.intake.consumer import Intake
 from reconciler.operator.cache import Change
 from reconciler.operator.leadership import Leadership
 from reconciler.reporting.announcing import Announcer
+from reconciler.reporting.audit_chain import HEAD_ANNOTATION, Chain, Head
 from reconciler.reporting.events import EventPoster
 from reconciler.reporting.heartbeats import HeartbeatSender
 from reconciler.resilience.errand import on_errand
@@ -51,6 +52,8 @@ class Shift:
 
     Attributes:
         me: the incarnation that signs the claims.
+        chain: of what it writes to the audit.
+        term: of the lead in which it works; 0 before.
         is_working: between the begin of `work` and its end; else nothing is heard, looked at or told.
     """
 
@@ -61,6 +64,8 @@ class Shift:
         self.store, self.signals, self.secrets = parts.store, parts.signals, parts.secrets
         topology = topology_of(settings)
         self.me = Incarnation(parts.replica, secrets.token_hex(8))
+        self.chain = Chain(self.me.id)
+        self.term = 0
         self.is_working = False
         self._ahead: timedelta | None = None
         self._parts = parts
@@ -113,7 +118,10 @@ class Shift:
 
         Whoever cancels it calls `end` or `drop` next.
         """
-        self._workers = make_workers(self, owner, may_act=lambda: self._parts.leadership.is_leading)
+        leadership = self._parts.leadership
+        self.term = leadership.term
+        self.chain.follow(Head.read(leadership.found.get(HEAD_ANNOTATION)))
+        self._workers = make_workers(self, owner, may_act=lambda: leadership.is_leading)
         self.is_working = True
         self.resynced()
         for place in self._parts.cache.places("DeploymentRecord"):

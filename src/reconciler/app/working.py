@@ -81,7 +81,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     """Marry the controllers with the parts that they ask; `may_act` is asked before each change outside."""
     settings, clock, store, connections = parts.settings, parts.clock, parts.store, parts.connections
     patience = Patience(send=settings.deployments.claim_window, request=settings.jenkins.timeout)
-    audit = AuditTrail(clock=clock, mask=parts.secrets.mask, asked_by=_asked_by(parts))
+    audit = AuditTrail(clock=clock, chain=parts.chain, mask=parts.secrets.mask, asked_by=_asked_by(parts))
     actor = Actor(clock=clock, audit=audit, patience=patience, may_act=may_act)
     bugs = Bugs(met=parts.metrics.bug_met)
     engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience, bugs=bugs, mask=parts.secrets.mask)

@@ -2,6 +2,7 @@
 
 import click
 
+from reconciler.cli.audit import audit
 from reconciler.cli.config import config
 from reconciler.cli.crds import crds
 from reconciler.cli.dead_letters import dead_letters
@@ -15,7 +16,10 @@ from reconciler.cli.send import send
 
 
 @click.group(
-    commands=[run, plan, demo, sandbox, send, dead_letters, extend, pin, unpin, expire, release, config, crds, docs]
+    commands=[
+        *(run, plan, demo, sandbox, send, dead_letters),
+        *(extend, pin, unpin, expire, release, audit, config, crds, docs),
+    ]
 )
 @click.version_option(package_name="freeleaps-devops-reconciler")
 def main() -> None:

@@ -19,7 +19,7 @@ K = TypeVar("K")
 
 
 class Audit(Protocol):
-    """Writes two lines for each change outside."""
+    """Writes two lines for each change outside: before it, and after it or when its end was found out."""
 
     def intended(self, subject: str, nudge: Nudge, claim: Claim) -> None:
         """Write what is about to be done."""
@@ -27,6 +27,10 @@ class Audit(Protocol):
 
     def outcome(self, subject: str, nudge: Nudge, claim: Claim, result: str, facts: Facts) -> None:
         """Write how it ended."""
+        ...
+
+    def resolved(self, subject: str, claim: Claim, result: str, facts: Facts, *, system: str = "") -> None:
+        """Write how something ended whose maker did not see it."""
         ...
 
 

@@ -14,6 +14,7 @@ from reconciler.engine.bugs import Bugs
 from reconciler.engine.claims import Held, claim_or_hold, seen
 from reconciler.engine.folding import claimed, fold, settled
 from reconciler.engine.patience import Incarnation, Patience
+from reconciler.engine.resolving import resolution_of, resolved
 from reconciler.resilience.moments import Moment, passing
 
 K = TypeVar("K")
@@ -103,15 +104,25 @@ class Engine:
                 case Broken():
                     decided[key] = fold(step, self._wait_for(subject, key, step, answer), now, 0)
                 case Done() | Skipped() | Waiting() | Failed():
+                    step = self._resolve(subject, step, answer)
                     decided[key] = fold(seen(step, answer), masked(answer, self.mask), now, self.most_attempts)
                 case Nudge():
                     match claim_or_hold(step, answer, now, self.me, self.patience):
                         case Held(waiting=waiting, claim=claim):
                             decided[key] = fold(step.model_copy(update={"claim": claim}), waiting, now, 0)
                         case claim:
+                            self._resolve(subject, step, answer)
                             decided[key] = claimed(step, claim, self.mask(answer.what), now)
                             nudges[key] = answer
         return decided, nudges
+
+    def _resolve(self, subject: str, step: S, answer: Answer) -> S:
+        """Write to the audit how an act ended whose maker did not see it, once the answer says so."""
+        found = resolution_of(step, answer)
+        if found is None:
+            return step
+        self.actor.audit.resolved(subject, found.claim, found.result, found.facts, system=found.system)
+        return resolved(step)
 
     def _wait_for(self, subject: str, key: K, step: S, broken: Broken) -> Waiting:
         since = step.waiting_since if step.reason == INTERNAL_ERROR else None

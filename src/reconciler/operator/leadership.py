@@ -7,6 +7,8 @@ overlap would do no harm all the same: slots and claims are what keeps two write
 A holder's name is `<replica>_<life>`. A replica that finds the lease held by a former life of its own takes it at once,
 but only as its first act: a container that starts again does not wait for its own ghost, and of two programs that
 were given the same name by mistake the younger one wins once, and then it is quiet.
+
+The lease also carries notes (annotations) from one who leads to the next: read when it is taken, written with renewals.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from reconciler.domain.errors import AlreadyExists, Conflict, ReconcilerError
 from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import LEASE, Body, Kind
 
+LEASE_NAME = "freeleaps-devops-reconciler"
 _log = logging.getLogger(__name__)
 _TICK = 0.001
 
@@ -60,8 +63,17 @@ def _nothing(_: bool) -> None:  # noqa: FBT001 - the shape of the callback
     """Do nothing."""
 
 
+def _no_notes() -> Mapping[str, str]:
+    return {}
+
+
 class Leadership:
-    """Our candidacy. `run()` it as one task; `changed` is told when we begin and cease to lead."""
+    """Our candidacy. `run()` it as one task; `changed` is told when we begin and cease to lead.
+
+    Attributes:
+        term: counts how often we began to lead.
+        found: the notes on the lease when we took it last.
+    """
 
     def __init__(
         self,
@@ -69,13 +81,17 @@ class Leadership:
         identity: str,
         *,
         namespace: str,
-        name: str = "freeleaps-devops-reconciler",
+        name: str = LEASE_NAME,
         terms: Terms | None = None,
         clock: Clock | None = None,
         changed: Callable[[bool], None] = _nothing,
+        notes: Callable[[], Mapping[str, str]] = _no_notes,
     ) -> None:
-        """Prepare; `identity` names this replica and this life of it, with `_` between."""
+        """Prepare; `identity` names this replica and this life of it, with `_` between; `notes` go with renewals."""
         self.identity = identity
+        self.term = 0
+        self.found: Mapping[str, str] = {}
+        self._notes = notes
         self._leases = leases
         self._namespace, self._name = namespace, name
         self._terms = terms or Terms()
@@ -117,10 +133,10 @@ class Leadership:
             while not self._stopping.is_set():
                 await self._round()
                 await self._rest()
-            held = self._led.is_set()
+            held, notes = self._led.is_set(), dict(self._notes())
             self._decide(leads=False, holder="nobody")
             if held:
-                await self._give_back()
+                await self._give_back(notes)
         finally:
             self._decide(leads=False, holder="nobody")
             self._ended.set()
@@ -175,7 +191,11 @@ class Leadership:
             spec = lease.get("spec") or {}
             if not self._is_ours_to_take(lease, spec):
                 return str(spec["holderIdentity"])
-            await self._leases.replace(LEASE, self._namespace, self._name, {**lease, "spec": self._claim(spec)})
+            if not self._led.is_set():
+                self.found = dict(lease["metadata"].get("annotations") or {})
+            # Who takes it has no notes yet: those of the leader before stay.
+            notes = self._notes() if self._led.is_set() else {}
+            await self._leases.replace(LEASE, self._namespace, self._name, _with(lease, notes, self._claim(spec)))
         except (Conflict, AlreadyExists):
             return None
         return self.identity
@@ -205,14 +225,14 @@ class Leadership:
             "leaseTransitions": transitions if is_renewal or not spec else transitions + 1,
         }
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, notes: Mapping[str, str]) -> None:
         try:
             async with asyncio.timeout(self._terms.every.total_seconds()):
                 lease = await self._leases.find(LEASE, self._namespace, self._name)
                 if lease is None or lease["spec"].get("holderIdentity") != self.identity:
                     return
                 spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._leases.replace(LEASE, self._namespace, self._name, {**lease, "spec": spec})
+                await self._leases.replace(LEASE, self._namespace, self._name, _with(lease, notes, spec))
         except (TimeoutError, ReconcilerError) as exc:
             _log.warning("the lease could not be given back; it runs out by itself: %s %s", type(exc).__name__, exc)
 
@@ -226,6 +246,7 @@ class Leadership:
         if leads == self._led.is_set():
             return
         if leads:
+            self.term += 1
             self._stands_by.clear()
             self._led.set()
         else:
@@ -239,6 +260,13 @@ class Leadership:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _with(lease: Body, notes: Mapping[str, str], spec: Body) -> Body:
+    """Return the lease with notes among its annotations and another spec."""
+    metadata = lease["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), **notes}
+    return {**lease, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
 
 
 def _replica(holder: str) -> str:

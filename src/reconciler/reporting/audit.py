@@ -4,19 +4,19 @@
      "operation": "op-1", "requestedBy": "anna@example.com", "before": "", "replica": "...", "claimedAt": "...", ...}
     {"audit": "outcome", ..., "result": "Done", "after": {"externalId": "17"}, "seconds": 0.214}
 
-`resolved` stands for `outcome` when the process that intended it is gone and a later one found out how it ended.
+`resolved` stands for `outcome` when the process that intended it is gone, or lost the answer, and a later look found
+out how it ended. All lines of one incarnation are a chain (`audit_chain`), which `reconciler audit verify` checks.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from reconciler.domain.answers import Facts, Nudge
 from reconciler.domain.clock import Clock, rfc3339_micro
 from reconciler.domain.resources import Claim
+from reconciler.reporting.audit_chain import Chain
 
 AUDIT_LOGGER = "reconciler.audit"
 
@@ -42,11 +42,13 @@ class AuditTrail:
     """Writes the lines.
 
     Attributes:
-        mask: hides secrets in text; applied to each line as a whole.
+        chain: of this incarnation; each line is the next link of it.
+        mask: hides secrets in text; applied to every word of a line before it is sealed.
         asked_by: says who asked for what is done under a subject.
     """
 
     clock: Clock
+    chain: Chain
     mask: Callable[[str], str] = _unmasked
     asked_by: Callable[[str], Asked] = _nobody
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(AUDIT_LOGGER))
@@ -83,5 +85,18 @@ class AuditTrail:
         }
 
     def _line(self, said: dict[str, Any]) -> None:
-        line = {**said, "at": rfc3339_micro(self.clock.now())}
-        self.log.info("%s", self.mask(orjson.dumps(line).decode()))
+        line = _masked({**said, "at": rfc3339_micro(self.clock.now())}, self.mask)
+        self.log.info("%s", self.chain.append(line, self.mask))
+
+
+def _masked(said: Mapping[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    masked: dict[str, Any] = {}
+    for name, value in said.items():
+        match value:
+            case str():
+                masked[name] = mask(value)
+            case Mapping():
+                masked[name] = _masked(value, mask)
+            case _:
+                masked[name] = value
+    return masked

@@ -33,6 +33,9 @@ class Diary:
     def outcome(self, subject: str, nudge: Nudge, claim: Claim, result: str, facts: Facts) -> None:
         self.lines.append(f"outcome {result.split(':', maxsplit=1)[0]}")
 
+    def resolved(self, subject: str, claim: Claim, result: str, facts: Facts, *, system: str = "") -> None:
+        self.lines.append(f"resolved {claim.key} {result}")
+
 
 class Job:
     """A subject whose steps a test scripts."""
@@ -336,3 +339,45 @@ async def test_no_secret_in_what_an_act_is_refused_with_is_stored() -> None:
     await replace(engine(ManualClock(), diary), mask=Secrets(["hunter22"]).mask).carry_out(job)
 
     assert "no entry for ***" in job.stored["build"].waiting_for
+
+
+def of_a_former_life(step: Step, settled: Settled = Settled.UNKNOWN) -> Step:
+    claim = Claim(key="op-1/api/1", replica="replica-0", incarnation="life-0", at=EIGHT, settled=settled)
+    return step.model_copy(update={"claim": claim, "state": StepState.RUNNING})
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (Done({"digest": "sha256:1"}), "resolved op-1/api/1 Done"),
+        (Failed("BuildFailed", "see the build"), "resolved op-1/api/1 Failed: BuildFailed"),
+        (Waiting("it to end", facts={"externalId": "17"}), "resolved op-1/api/1 Found"),
+    ],
+    ids=["done", "failed", "still running"],
+)
+async def test_how_an_act_of_a_former_life_ended_is_told_once(answer: Answer, line: str) -> None:
+    job = Job(diary := Diary(), build=lambda _: answer)
+    job.stored["build"] = of_a_former_life(Step())
+    await engine(ManualClock(), diary).carry_out(job)
+    await engine(ManualClock(), diary).carry_out(job)
+    assert [one for one in diary.lines if one.startswith("resolved")] == [line]
+
+
+async def test_of_an_act_that_nobody_found_nothing_is_told_before_its_absence_is_proved() -> None:
+    diary, clock = Diary(), ManualClock()
+    job = Job(diary, build=nudge_until_done(diary))
+    job.stored["build"] = of_a_former_life(Step())
+    await engine(clock, diary).carry_out(job)
+    for _ in range(3):
+        clock.advance(35)
+        await engine(clock, diary).carry_out(job)
+    told = [one for one in diary.lines if not one.startswith("stored")]
+    assert told == ["resolved op-1/api/1 Absent", "intended op-1/api/1", "act", "outcome Done"]
+
+
+@pytest.mark.parametrize("settled", [Settled.DONE, Settled.NOT_SENT, Settled.RESOLVED])
+async def test_an_act_whose_end_is_known_is_not_resolved(settled: Settled) -> None:
+    job = Job(diary := Diary(), build=lambda _: Done())
+    job.stored["build"] = of_a_former_life(Step(), settled)
+    await engine(ManualClock(), diary).carry_out(job)
+    assert diary.lines == ["stored Done"]

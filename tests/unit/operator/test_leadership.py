@@ -206,3 +206,24 @@ async def test_who_cannot_renew_ceases_when_two_thirds_of_the_lease_are_over(ans
 
         assert 9 < asyncio.get_running_loop().time() - renewed < 10.1
         leases.moment = 0.01
+
+
+async def test_notes_go_with_renewals_and_are_read_by_who_leads_next() -> None:
+    leases, written = FakeLeases(), {"freeleaps.com/audit-head": "i1/17/abc"}
+    leases.lease = held_by("")
+    leases.lease["metadata"]["annotations"] = {"freeleaps.com/audit-head": "i0/3/def", "of": "somebody"}
+    a = Leadership(leases, "a", namespace="ns", clock=LoopClock(), notes=lambda: written)
+    running = asyncio.ensure_future(a.run())
+    await a.leading()
+
+    assert a.found["freeleaps.com/audit-head"] == "i0/3/def"
+    assert leases.lease["metadata"]["annotations"]["freeleaps.com/audit-head"] == "i0/3/def"
+    await asyncio.sleep(4)
+    assert leases.lease["metadata"]["annotations"] == {**written, "of": "somebody"}
+
+    written["freeleaps.com/audit-head"] = "i1/18/fed"
+    await a.stop()
+    await running
+    async with a_candidate(leases, "b") as b:
+        await b.leading()
+        assert b.found["freeleaps.com/audit-head"] == "i1/18/fed"

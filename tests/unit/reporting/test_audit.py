@@ -8,6 +8,8 @@ import pytest
 from reconciler.domain.answers import Facts, Nudge
 from reconciler.domain.resources import Claim
 from reconciler.reporting.audit import AUDIT_LOGGER, Asked, AuditTrail
+from reconciler.reporting.audit_chain import Chain, Head
+from reconciler.reporting.audit_check import Line, verify
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 CLAIM = Claim(key="op-1/api/1", replica="pod-0", incarnation="i1", at=AT)
@@ -32,7 +34,7 @@ NUDGE = Nudge("op-1/api/1", nothing, "start build of api", system="jenkins", bef
 
 
 def trail(**more: Any) -> AuditTrail:
-    return AuditTrail(clock=ClockAt(AT + timedelta(seconds=1.5)), **more)
+    return AuditTrail(clock=ClockAt(AT + timedelta(seconds=1.5)), chain=Chain("i1"), **more)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -66,3 +68,27 @@ def test_secrets_are_masked_in_the_whole_line(caplog: pytest.LogCaptureFixture) 
     trail(mask=lambda text: text.replace("hunter2", "***")).outcome("op-1", NUDGE, CLAIM, "said hunter2", {})
     assert "hunter2" not in caplog.text
     assert lines(caplog)[0]["result"] == "said ***"
+
+
+def test_lines_are_links_of_one_chain_that_follows_the_one_before(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, AUDIT_LOGGER)
+    audit = trail()
+    audit.chain.follow(before := Head("i0", 4, "c0ffee"))
+    audit.intended("op-1", NUDGE, CLAIM)
+    audit.outcome("op-1", NUDGE, CLAIM, "Done", {})
+    first, second = lines(caplog)
+    assert (first["chain"], first["seq"], first["follows"], first["prev"]) == ("i1", 1, before.name, before.hash)
+    assert (second["seq"], second["prev"]) == (2, first["hash"])
+    assert audit.chain.head == Head("i1", 2, second["hash"])
+
+
+def test_a_secret_that_looks_like_a_number_or_a_piece_of_a_hash_breaks_no_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, AUDIT_LOGGER)
+    audit = trail(mask=lambda text: text.replace("12", "***").replace("ab", "***"))
+    for _ in range(40):
+        audit.intended("op-1", NUDGE, CLAIM)
+    said = lines(caplog)
+    assert all("ab" not in line["hash"] and line["seq"] != 12 for line in said)
+    assert verify([Line(line) for line in said], audit.chain.head).faults == ()

@@ -25,11 +25,12 @@ class StepState(StrEnum):
 
 
 class Settled(StrEnum):
-    """How a claimed act ended, as far as its maker saw."""
+    """How a claimed act ended, as far as its maker saw; `Resolved`: he did not, and a later look found it out."""
 
     UNKNOWN = ""
     DONE = "Done"
     NOT_SENT = "NotSent"
+    RESOLVED = "Resolved"
 
 
 class Claim(Model):
