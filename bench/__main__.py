@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.figures.crashing import crashing
 from bench.figures.deploying import deploying
 from bench.figures.drift import drift
+from bench.figures.guarding import guarding
 from bench.figures.lifetimes import lifetimes
 from bench.figures.memory import memory
 from bench.figures.outage import outage
@@ -25,6 +26,7 @@ PARTS = {
     "memory": memory,
     "lifetimes": lifetimes,
     "starting": starting,
+    "guarding": guarding,
     "crashing": crashing,
     "outage": outage,
     "drift": drift,

@@ -327,7 +327,10 @@ class Outside(Group):
     breaker_rate: Share = Field(0.5, description="Or this share of failures in the window.")
     breaker_calls: Count = Field(20, description="The least number of calls that make a rate.")
     breaker_window: Span = Field(30 * _SECOND, description="How far back the rate looks.")
-    breaker_open: Span = Field(60 * _SECOND, description="How long a system is not asked; then one probe goes.")
+    breaker_open: Span = Field(
+        30 * _SECOND,
+        description="How long a system is not asked; then one probe goes: so long a recovery takes.",
+    )
 
 
 class Deadlines(Group):
