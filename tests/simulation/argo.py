@@ -70,11 +70,11 @@ class ArgoModel:
         self._show(live)
         self._world.note(f"argocd has {shape.name}", count="applications")
 
-    def set_image(self, name: str, image: ImageSetting, expected_epoch: str, epoch: str) -> None:
+    def set_image(self, name: str, image: ImageSetting, expected_epoch: str, epoch: str, marker: Marker | None) -> None:
         live = self._known(name)
         if live.shown.epoch != expected_epoch:
             raise Conflict(f"{name} is under another epoch", system="argocd")
-        self._show(live, image=image, epoch=epoch)
+        self._show(live, image=image, epoch=epoch, marker=marker or live.shown.marker)
 
     def start_sync(self, name: str, request_id: str) -> None:
         live = self._known(name)
@@ -257,7 +257,16 @@ class ArgoClient:
             sent=lambda process: self._oracles.changes_application(process, epoch, "create"),
         )
 
-    async def set_image(self, project: str, name: str, image: ImageSetting, *, expected_epoch: str, epoch: str) -> None:
+    async def set_image(
+        self,
+        project: str,
+        name: str,
+        image: ImageSetting,
+        *,
+        expected_epoch: str,
+        epoch: str,
+        marker: Marker | None = None,
+    ) -> None:
         found = await self._door.call("read for set_image", lambda: self._model.find(project, name))
         if found is None:
             raise NotFound(f"there is no application {name}", system="argocd")
@@ -265,7 +274,7 @@ class ArgoClient:
             raise Conflict(f"{name} is under another epoch", system="argocd")
         await self._door.call(
             f"set_image {name} {epoch}",
-            lambda: self._model.set_image(name, image, expected_epoch, epoch),
+            lambda: self._model.set_image(name, image, expected_epoch, epoch, marker),
             change=True,
             sent=lambda process: self._oracles.changes_application(process, epoch, "image"),
         )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.simulation.doors import Door
@@ -54,6 +54,14 @@ class JenkinsModel:
 
     def all_builds(self) -> list[Build]:
         return [one.shown() for one in self.items if one.number is not None and not one.is_hidden]
+
+    def folder(self, path: str) -> Folder | None:
+        held = [each for each in (*self.jobs, *self.folders) if each.rpartition("/")[0] == path]
+        return replace(self.folders[path], holds=held[0] if held else "") if path in self.folders else None
+
+    def delete(self, path: str) -> None:
+        self.jobs.pop(path, None)
+        self.folders.pop(path, None)
 
     def start(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int:
         if f"{path.folder}/{path.name}" not in self.jobs:
@@ -168,7 +176,7 @@ class JenkinsClient:
         return "2.516"
 
     async def find_folder(self, path: str) -> Folder | None:
-        return await self._door.call("find_folder", lambda: self._model.folders.get(path))
+        return await self._door.call("find_folder", lambda: self._model.folder(path))
 
     async def latest_folder(self, path: str) -> None:
         return None
@@ -190,7 +198,7 @@ class JenkinsClient:
         await self._door.call("update_job", effect, change=True, sent=self._sent)
 
     async def delete_item(self, path: str) -> None:
-        await self._door.call("delete_item", lambda: self._model.jobs.pop(path, None), change=True, sent=self._sent)
+        await self._door.call("delete_item", lambda: self._model.delete(path), change=True, sent=self._sent)
 
     async def find_credential(self, folder: str, identity: str) -> None:
         return None

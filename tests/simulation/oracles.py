@@ -223,7 +223,7 @@ class Oracles:
         self._holds(is_claimed, "rule 4", f"{process.name}: {word} without a stored claim")
 
     def removes_application(self, process: Process, name: str) -> None:
-        self._removes(process, f"/remove/{name}")
+        self._removes(process, f"/remove/Application/{name}")
 
     def changes_record(self, process: Process, kind: str, name: str) -> None:
         """DNS: by the holder of a slot, under a claim, or by an environment that removes its own."""

@@ -95,10 +95,13 @@ class ModelConnections:
         await self.argo.follow()
         return self.argo
 
-    async def removable_applications(self, settings: Any) -> Any:
+    async def argo_projects(self, settings: Any) -> Any:
         return (await self.applications(settings)).client
 
-    argo_projects = removable_applications
+    removable_applications = removable_projects = argo_projects
+
+    async def removable_items(self, _where: Any) -> Any:
+        return self.jenkins.client
 
     async def images(self, settings: Any) -> RegistryClient:
         return self.registry

@@ -178,6 +178,7 @@ class DeploymentTool(System):
     image_writes: list[str] = field(default_factory=list)
     refreshes: int = 0
     deleted: list[str] = field(default_factory=list)
+    terminated: list[str] = field(default_factory=list)
     takes: timedelta = timedelta(seconds=10)
     reconciles: bool = True
     alter: Callable[[Application], Application] = lambda application: application
@@ -196,12 +197,23 @@ class DeploymentTool(System):
         self.image_writes.append(shape.name)
         self.after_act()
 
-    async def set_image(self, project: str, name: str, image: ImageSetting, *, expected_epoch: str, epoch: str) -> None:
+    async def set_image(
+        self,
+        project: str,
+        name: str,
+        image: ImageSetting,
+        *,
+        expected_epoch: str,
+        epoch: str,
+        marker: Marker | None = None,
+    ) -> None:
         self.up()
         there = self.applications[name]
         if there.epoch != expected_epoch:
             raise Conflict("the epoch is another")
-        self.applications[name] = replace(there, image=image, epoch=epoch, sync=SyncState.OUT_OF_SYNC)
+        self.applications[name] = replace(
+            there, image=image, epoch=epoch, marker=marker or there.marker, sync=SyncState.OUT_OF_SYNC
+        )
         self.image_writes.append(name)
         self.after_act()
 
@@ -229,6 +241,7 @@ class DeploymentTool(System):
 
     async def terminate(self, project: str, name: str) -> bool:
         self.up()
+        self.terminated.append(name)
         self.after_act()
         return True
 

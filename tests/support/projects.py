@@ -1,6 +1,6 @@
 """A project with its settings, and the systems that are set up for it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.domain.errors import Busy, Missing
@@ -13,15 +13,20 @@ from reconciler.domain.outside.images import ImageRepository
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
 from reconciler.domain.resources.common import api_object
+from reconciler.domain.things import Where
 from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
 from reconciler.projects.children import Defaults
 from reconciler.projects.projects import Projects
+from reconciler.projects.removal import ProjectRemoval
 from reconciler.projects.settings import Settings
+from reconciler.projects.tear_down import TearDown
+from reconciler.removal.argocd import RemovableApplications
+from reconciler.removal.dns import RemovableRecords
 from support.moments import ManualClock
 from support.outside import System
-from support.scene import OWNER, SPACE, Ledger, project
+from support.scene import OWNER, SPACE, Ledger, leaving_of, looks_of, project
 from support.store import MemoryStore
 
 JENKINS = Key("JenkinsSettings", SPACE, "shop")
@@ -47,7 +52,10 @@ class JenkinsItems(System):
 
     async def find_folder(self, path: str) -> Folder | None:
         self._asked()
-        return self.folders.get(path)
+        if path not in self.folders:
+            return None
+        held = [each for each in (*self.jobs, *self.folders) if each.rpartition("/")[0] == path]
+        return replace(self.folders[path], holds=held[0] if held else "")
 
     async def latest_folder(self, path: str) -> Folder | None:
         return None
@@ -70,6 +78,7 @@ class JenkinsItems(System):
 
     async def delete_item(self, path: str) -> None:
         self.jobs.pop(path, None)
+        self.folders.pop(path, None)
         self._changed(f"delete {path}")
 
     async def find_credential(self, folder: str, identity: str) -> Credential | None:
@@ -216,6 +225,7 @@ class SetupWorld:
         actor = Actor(clock=self.clock, audit=self.ledger, patience=patience)
         me = Incarnation("replica-0", f"life-{self.lives}")
         engine = Engine(me=me, clock=self.clock, actor=actor, patience=patience)
+        leaving = leaving_of(self.store, self.clock)
         self.settings = Settings(
             store=self.store,
             engine=engine,
@@ -223,9 +233,23 @@ class SetupWorld:
             patience=patience,
             systems=Systems(self),
             logins=self.accounts,
+            tear_down=TearDown(
+                store=self.store,
+                engine=engine,
+                clock=self.clock,
+                patience=patience,
+                looks=looks_of(Systems(self), self.store),
+                leaving=leaving,
+                owner=OWNER,
+            ),
             owner=OWNER,
         )
-        self.projects = Projects(store=self.store, clock=self.clock, defaults=Defaults(registry={"namespace": "acme"}))
+        self.projects = Projects(
+            store=self.store,
+            clock=self.clock,
+            defaults=Defaults(registry={"namespace": "acme"}),
+            removal=ProjectRemoval(store=self.store, clock=self.clock, leaving=leaving),
+        )
 
     def add(self, kind: type, name: str = "shop", **spec: Any) -> Body:
         """Add settings that a person made."""
@@ -262,6 +286,18 @@ class Systems:
 
     async def argo_projects(self, settings: ArgoSettings) -> ArgoTool:
         return self._world.argo
+
+    async def removable_items(self, where: Where) -> JenkinsItems:
+        return self._world.jenkins
+
+    async def removable_projects(self, where: Where) -> ArgoTool:
+        return self._world.argo
+
+    async def removable_applications(self, where: Where) -> RemovableApplications:
+        raise AssertionError("settings have no applications")
+
+    async def removable_records(self, where: Where) -> RemovableRecords:
+        raise AssertionError("settings have no records")
 
     async def image_repositories(self, settings: ContainerRegistry) -> Repositories:
         return self._world.repositories

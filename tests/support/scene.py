@@ -33,11 +33,17 @@ from reconciler.domain.resources import (
     StageName,
 )
 from reconciler.domain.resources.common import api_object
+from reconciler.domain.things import Where
 from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
 from reconciler.environments.environments import make_environments
 from reconciler.environments.lifetime import Lifetimes
+from reconciler.removal.argocd import RemovableProjects
+from reconciler.removal.jenkins import RemovableItems
+from reconciler.removal.leaving import Leaving
+from reconciler.removal.looks import Looks, Systems
+from reconciler.removal.neighbours import Neighbours
 from support.moments import ManualClock
 from support.outside import BuildServer, DeploymentTool, DnsAccount, Probe, Registry, System
 from support.store import MemoryStore
@@ -99,6 +105,8 @@ class Outside:
         self.dns = DnsAccount(clock)
         self.probe = Probe(clock)
         self.all: tuple[System, ...] = (self.jenkins, self.registry, self.argo, self.dns, self.probe)
+        self.asked_as: list[Where] = []
+        """With which endpoints and credentials things were removed."""
 
     async def builds(self, settings: JenkinsSettings) -> BuildServer:
         return self.jenkins
@@ -112,11 +120,36 @@ class Outside:
     async def records(self, settings: DNSZone) -> DnsAccount:
         return self.dns
 
-    async def removable_applications(self, settings: ArgoSettings) -> DeploymentTool:
+    async def removable_applications(self, where: Where) -> DeploymentTool:
+        self.asked_as.append(where)
         return self.argo
 
-    async def removable_records(self, settings: DNSZone) -> DnsAccount:
+    async def removable_records(self, where: Where) -> DnsAccount:
+        self.asked_as.append(where)
         return self.dns
+
+    async def removable_items(self, where: Where) -> RemovableItems:
+        raise AssertionError("an environment has nothing in Jenkins")
+
+    async def removable_projects(self, where: Where) -> RemovableProjects:
+        raise AssertionError("an environment has no project in Argo CD")
+
+
+OPERATOR = "operator"
+"""The operator's own namespace."""
+
+
+def neighbours_of(store: MemoryStore) -> Neighbours:
+    own = {"jenkins": "https://jenkins.own", "argocd": "https://argo.own", "dns": "https://dns.own"}
+    return Neighbours(store=store, own_endpoints=own)
+
+
+def looks_of(systems: Systems, store: MemoryStore) -> Looks:
+    return Looks(systems=systems, neighbours=neighbours_of(store))
+
+
+def leaving_of(store: MemoryStore, clock: ManualClock) -> Leaving:
+    return Leaving(store=store, clock=clock, neighbours=neighbours_of(store), namespace=OPERATOR)
 
 
 class World:
@@ -154,7 +187,8 @@ class World:
             engine=self.engine,
             clock=self.clock,
             patience=self.patience,
-            systems=self.outside,
+            looks=looks_of(self.outside, self.store),
+            leaving=leaving_of(self.store, self.clock),
             owner=OWNER,
             rules=self.lifetimes,
         )

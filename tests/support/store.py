@@ -46,6 +46,7 @@ class MemoryStore:
             "creationTimestamp": rfc3339(self._clock.now()),
             **body["metadata"],
         }
+        metadata = {"namespace": "", **metadata}
         return self._keep({**body, "metadata": metadata, "spec": _with_defaults(body)})
 
     def edit(self, key: Key, **spec: Any) -> Body:
@@ -206,6 +207,8 @@ def merged_with(body: Any, patch: Any) -> Any:
 
 
 def _with_defaults(body: Body) -> Body:
+    if body["kind"] not in _MODELS:
+        return {}
     try:
         defaults = _MODELS[body["kind"]].spec_model.model_validate(body["spec"]).dump()
     except ValidationError:

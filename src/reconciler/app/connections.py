@@ -6,7 +6,7 @@ the credentials it names.
 
 import base64
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -29,24 +29,16 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
-from reconciler.domain.resources.common import SecretReference
 from reconciler.domain.resources.settings import DnsProvider, RegistryProvider
+from reconciler.domain.things import Where
 from reconciler.domain.urls import longest_prefix
+from reconciler.domain.wanted import where_of
 from reconciler.settings import Settings
 
 Woken = Callable[[str], None]
 _MINUTE = timedelta(minutes=1)
 LIMITED = frozenset({"dns"})
 """The systems with a limit that we keep from our side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """One endpoint under one credential; without a Secret it is the operator's own."""
-
-    endpoint: str
-    namespace: str = ""
-    secret: str = ""
 
 
 class Connections:
@@ -89,7 +81,7 @@ class Connections:
         self._argo: dict[Where, ArgoLine] = {}
         self._registries: dict[tuple[Where, str, str], DockerHub | OciRegistry] = {}
         self._registry_doors: dict[Where, Endpoint] = {}
-        self._zones: dict[tuple[DnsProvider, Where], ZoneLine] = {}
+        self._zones: dict[Where, ZoneLine] = {}
         own = settings.godaddy
         self._limits = endpoints.limits("dns", own.requests_per_minute, _MINUTE, starts_full=own.starts_full)
 
@@ -97,10 +89,13 @@ class Connections:
 
     async def builds(self, settings: JenkinsSettings) -> JenkinsLine:
         """Return the builds of the server that the settings name."""
+        line = self._jenkins_line(where_of(settings))
+        await line.follow(settings.spec.folder)
+        return line
+
+    def _jenkins_line(self, named: Where) -> JenkinsLine:
         own = self._settings.jenkins
-        where = _where(
-            settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "JENKINS_ENDPOINT"
-        )
+        where = _opened(named, own.endpoint, "JENKINS_ENDPOINT")
         if (line := self._jenkins.get(where)) is None:
             authorization = partial(self._basic, where, own.username, own.token.get_secret_value())
             endpoint = self._endpoints.make(
@@ -113,13 +108,16 @@ class Connections:
             )
             line = JenkinsLine(Jenkins(endpoint), self._clock, own.watch_interval, self._build_changed)
             self._jenkins[where] = line
-        await line.follow(settings.spec.folder)
         return line
 
     async def jobs(self, settings: JenkinsSettings) -> JobsRoster:
         """Return the jobs of the server that the settings name."""
         client = (await self.builds(settings)).client
         return self._jobs.setdefault(client, JobsRoster(client, self._clock))
+
+    async def removable_items(self, where: Where) -> Jenkins:
+        """Return the folders, jobs and credentials of a server."""
+        return self._jenkins_line(where).client
 
     async def _basic(self, where: Where, username: str, token: str) -> Mapping[str, str]:
         if where.secret:
@@ -132,8 +130,11 @@ class Connections:
 
     async def applications(self, settings: ArgoSettings) -> ArgoLine:
         """Return the applications of the server that the settings name."""
+        return await self._argo_line(where_of(settings))
+
+    async def _argo_line(self, named: Where) -> ArgoLine:
         own = self._settings.argocd
-        where = _where(settings, settings.spec.endpoint, settings.spec.credentials_ref, own.endpoint, "ARGOCD_ENDPOINT")
+        where = _opened(named, own.endpoint, "ARGOCD_ENDPOINT")
         if (line := self._argo.get(where)) is None:
             session = await self._argo_session(where)
             endpoint = self._endpoints.make(
@@ -148,9 +149,13 @@ class Connections:
         await line.follow()
         return line
 
-    async def removable_applications(self, settings: ArgoSettings) -> ArgoCD:
-        """Return the applications of the server that the settings name."""
-        return (await self.applications(settings)).client
+    async def removable_applications(self, where: Where) -> ArgoCD:
+        """Return the applications of a server."""
+        return (await self._argo_line(where)).client
+
+    async def removable_projects(self, where: Where) -> ArgoCD:
+        """Return the projects of a server."""
+        return (await self._argo_line(where)).client
 
     async def argo_projects(self, settings: ArgoSettings) -> ProjectsRoster:
         """Return the projects of the server that the settings name."""
@@ -185,7 +190,7 @@ class Connections:
     async def images(self, settings: ContainerRegistry) -> DockerHub | OciRegistry:
         """Return the images of the registry that the settings name."""
         own, spec = self._settings.registry, settings.spec
-        where = _where(settings, spec.endpoint, spec.credentials_ref, own.endpoint, "REGISTRY_ENDPOINT")
+        where = _opened(where_of(settings), own.endpoint, "REGISTRY_ENDPOINT")
         key = (where, spec.provider.value, spec.namespace or "")
         if (registry := self._registries.get(key)) is None:
             registry = self._registries[key] = self._registry(where, spec.provider, spec.namespace or own.namespace)
@@ -235,12 +240,14 @@ class Connections:
 
     async def records(self, settings: DNSZone) -> ZoneLine:
         """Return the records that the settings' key may change."""
-        provider, spec = settings.spec.provider, settings.spec
-        own = self._settings.godaddy.endpoint if provider is DnsProvider.GODADDY else ""
-        where = _where(settings, spec.endpoint, spec.credentials_ref, own, "GODADDY_ENDPOINT")
-        if (line := self._zones.get((provider, where))) is None:
-            client = self._godaddy(where) if provider is DnsProvider.GODADDY else self._powerdns(where)
-            line = self._zones[provider, where] = ZoneLine(client, self._clock)
+        return self._zone_line(where_of(settings))
+
+    def _zone_line(self, named: Where) -> ZoneLine:
+        is_godaddy = named.provider in {"", DnsProvider.GODADDY}
+        where = _opened(named, self._settings.godaddy.endpoint if is_godaddy else "", "GODADDY_ENDPOINT")
+        if (line := self._zones.get(where)) is None:
+            client = self._godaddy(where) if is_godaddy else self._powerdns(where)
+            line = self._zones[where] = ZoneLine(client, self._clock)
         return line
 
     def _godaddy(self, where: Where) -> GoDaddy:
@@ -265,9 +272,9 @@ class Connections:
         )
         return PowerDns(endpoint)
 
-    async def removable_records(self, settings: DNSZone) -> ZoneLine:
-        """Return the records that the settings' key may change."""
-        return await self.records(settings)
+    async def removable_records(self, where: Where) -> ZoneLine:
+        """Return the records that a key may change."""
+        return self._zone_line(where)
 
     async def zones(self, settings: DNSZone) -> ZonesRoster:
         """Return the zones of the account that the settings name."""
@@ -327,16 +334,15 @@ class Connections:
         await self._endpoints.close()
 
 
-def _where(
-    settings: JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone,
-    endpoint: str | None,
-    credentials: SecretReference | None,
-    own: str,
-    variable: str,
-) -> Where:
-    if endpoint is None and not own:
-        raise Missing(f"an endpoint: {settings.kind} {settings.name} names none and {variable} is not set")
-    if endpoint is not None and credentials is None:
-        raise Missing(f"credentialsRef of {settings.kind} {settings.name}: it names an endpoint of its own")
-    secret = credentials.name if credentials else ""
-    return Where((endpoint or own).rstrip("/"), settings.namespace if secret else "", secret)
+def _opened(named: Where, own: str, variable: str) -> Where:
+    """Return where requests go: the operator's own endpoint where none is named.
+
+    Raises Missing without an endpoint, and without a Secret for an endpoint that is not the operator's own: its
+    credentials go nowhere else.
+    """
+    endpoint, own = named.endpoint.rstrip("/"), own.rstrip("/")
+    if not endpoint and not own:
+        raise Missing(f"an endpoint: none is named and {variable} is not set")
+    if endpoint not in {"", own} and not named.secret:
+        raise Missing(f"credentialsRef for {endpoint}: the operator's own credentials go only to its own endpoint")
+    return replace(named, endpoint=endpoint or own)

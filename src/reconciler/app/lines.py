@@ -112,9 +112,18 @@ class ArgoLine:
         """Make an application of ours."""
         await self.client.create_application(shape, marker, image, epoch)
 
-    async def set_image(self, project: str, name: str, image: ImageSetting, *, expected_epoch: str, epoch: str) -> None:
-        """Write the image and our epoch."""
-        await self.client.set_image(project, name, image, expected_epoch=expected_epoch, epoch=epoch)
+    async def set_image(
+        self,
+        project: str,
+        name: str,
+        image: ImageSetting,
+        *,
+        expected_epoch: str,
+        epoch: str,
+        marker: Marker | None = None,
+    ) -> None:
+        """Write the image, our epoch and our marker."""
+        await self.client.set_image(project, name, image, expected_epoch=expected_epoch, epoch=epoch, marker=marker)
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
         """Ask for a sync that carries our request id."""

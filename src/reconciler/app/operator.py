@@ -33,7 +33,8 @@ from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import ReconcilerError
 from reconciler.domain.health import Condition, PartState
 from reconciler.domain.keys import CONFIG_MAP, NAMESPACE, OUR_KINDS, Key
-from reconciler.operator.cache import Cache, Change
+from reconciler.domain.leftovers import is_leftover_key
+from reconciler.operator.cache import Cache, Change, Source
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.shell import Shell
 from reconciler.operator.store import Store
@@ -233,7 +234,7 @@ class Operator:
     # Work
 
     def _changed(self, change: Change) -> None:
-        if change.key.kind == CONFIG_MAP.kind:
+        if change.key.kind == CONFIG_MAP.kind and not is_leftover_key(change.key):
             self._hear_canary(change)
             return
         self.signals.changed(change)
@@ -267,6 +268,8 @@ class Operator:
         self.shift.forget(key)
 
     def _count(self, change: Change) -> None:
+        if change.key.kind == CONFIG_MAP.kind and (change.before is None or change.after is None):
+            self._count_leftover(change)
         if change.key.kind != "DeploymentRecord" or change.after is None:
             return
         before, after = ((body or {}).get("status") or {} for body in (change.before, change.after))
@@ -278,6 +281,14 @@ class Operator:
             if started and finished and (stage["name"], stage.get("component", "")) not in known:
                 took = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
                 self.metrics.stage_ended(stage["name"], stage["state"], took.total_seconds())
+
+    def _count_leftover(self, change: Change) -> None:
+        """Count what was left behind and what has gone since; after a start what was known before is no news."""
+        body, is_ours = change.after or change.before or {}, change.source is Source.OWN_WRITE
+        system = (body.get("data") or {}).get("system", "")
+        outcome = ("left" if change.after else "gone") if is_ours else ""
+        count = sum(map(is_leftover_key, self.cache.keys(CONFIG_MAP.kind)))
+        self.metrics.leftovers_are(count, system=system, outcome=outcome)
 
     def _resynced(self, _: Found) -> None:
         self.shift.resynced()

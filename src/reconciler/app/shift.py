@@ -25,8 +25,10 @@ from reconciler.clients.rabbitmq import RabbitMQ
 from reconciler.deployments.retention import retention_key
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, Key
+from reconciler.domain.leftovers import is_leftover_key
 from reconciler.engine.patience import Incarnation
 from reconciler.intake.consumer import Intake
+from reconciler.leftovers.listing import LeftoverList, listing_key
 from reconciler.operator.cache import Change
 from reconciler.operator.leadership import Leadership
 from reconciler.reporting.announcing import Announcer
@@ -100,6 +102,7 @@ class Shift:
             mask=parts.secrets.mask,
         )
         self.events = EventPoster(parts.kubernetes, clock=clock, replica=self.me.replica, mask=parts.secrets.mask)
+        self.leftovers = LeftoverList(lists=parts.kubernetes, memory=parts.cache, clock=clock)
         self.endpoints = Endpoints(settings.outside, clock, parts.secrets.mask, parts.metrics)
         self.connections = Connections(
             settings,
@@ -196,6 +199,9 @@ class Shift:
         for kind in OUR_KINDS:
             for key in self._parts.cache.keys(kind.kind, awake_only=awake_only):
                 self.agenda.add(key)
+        self.agenda.add(listing_key(self.settings.kubernetes.own_namespace))
+        for key in filter(is_leftover_key, self._parts.cache.keys(CONFIG_MAP.kind)):
+            self.agenda.add(key)
 
     def _was_a_clock_set(self) -> bool:
         """Tell whether ours and the API server's differ by another span than when all plans were made."""
@@ -218,7 +224,7 @@ class Shift:
         )
 
     async def _look(self, key: Key) -> datetime | None:
-        if key.kind == CONFIG_MAP.kind:
+        if key.kind == CONFIG_MAP.kind and not is_leftover_key(key):
             self._parts.canary_came()
             return None
         assert self._workers is not None  # noqa: S101 - the agenda runs only after they were made
@@ -264,7 +270,8 @@ class _WhileLeading:
 def lanes_of(settings: Settings) -> dict[str, int]:
     """Return the lanes of the agenda, and how many looks at once each allows."""
     width = settings.agenda.look_concurrency
-    return {"deployments": width, "environments": max(4, width // 4), "set-ups": max(4, width // 4), "canary": 1}
+    narrow = max(4, width // 4)
+    return {"deployments": width, "environments": narrow, "set-ups": narrow, "leftovers": 4, "canary": 1}
 
 
 def lane_of(key: Key) -> str:
@@ -274,6 +281,8 @@ def lane_of(key: Key) -> str:
             return "deployments"
         case "Environment":
             return "environments"
+        case _ if is_leftover_key(key) or key.kind == listing_key("").kind:
+            return "leftovers"
         case CONFIG_MAP.kind:
             return "canary"
         case _:

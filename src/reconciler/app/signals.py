@@ -6,14 +6,14 @@ from typing import Any
 from reconciler.app.lines import ArgoLine
 from reconciler.deployments.retention import records_current_in, retention_key
 from reconciler.deployments.stages.queue import queued
-from reconciler.domain.keys import OUR_KINDS, Body, Key
+from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, Body, Key
 from reconciler.domain.resources import Phase
 from reconciler.domain.slot import precedence
 from reconciler.operator.cache import Change, Source
 from reconciler.operator.store import Store
 
 _RECORD, _ENVIRONMENT, _PROJECT = "DeploymentRecord", "Environment", "DevOpsProject"
-_LOOKED_AT = frozenset(kind.kind for kind in OUR_KINDS)
+_LOOKED_AT = frozenset({*(kind.kind for kind in OUR_KINDS), CONFIG_MAP.kind})
 _SHARED = frozenset({"ContainerRegistry", "DNSZone", "GitCredential"})
 _OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings", _ENVIRONMENT)
 
@@ -86,6 +86,7 @@ class Signals:
         if is_over:
             yield environment
             yield retention_key(key.namespace, spec.get("projectRef", ""), spec.get("environment", ""))
+            yield from self._leaving(key.namespace, spec.get("projectRef", ""))
             yield from self._first_waiting(key.namespace, spec.get("projectRef", ""), spec.get("environment", ""))
         elif phase == Phase.QUEUED and (holder := self._holder(environment)) is not None and holder != key:
             yield holder
@@ -100,6 +101,8 @@ class Signals:
             yield Key(_PROJECT, namespace, project)
             yield from self._active_records(namespace, project, name)
             yield from (Key(kind, namespace, project) for kind in ("ArgoSettings",))
+            if change.after is None:
+                yield from self._leaving(namespace, project)
         elif _holder_of(change.before) is not None and _holder_of(body) is None:
             yield from self._first_waiting(namespace, project, name)
 
@@ -132,6 +135,14 @@ class Signals:
                 yield from (
                     Key(kind, namespace, body["metadata"]["name"]) for body in self._store.list_(kind, namespace)
                 )
+
+    def _leaving(self, namespace: str, project: str) -> Iterator[Key]:
+        """Yield what is being deleted and waits for its users to be gone."""
+        for kind in (_PROJECT, "JenkinsSettings", "ArgoSettings", "DNSZone"):
+            for body in self._store.list_(kind, namespace):
+                is_of_it = (body.get("spec") or {}).get("projectRef", project) == project
+                if is_of_it and body["metadata"].get("deletionTimestamp"):
+                    yield Key(kind, namespace, body["metadata"]["name"])
 
     def _active_records(self, namespace: str, project: str, environment: str | None) -> Iterator[Key]:
         bodies = self._store.list_(_RECORD, namespace, project=project, environment=environment, active_only=True)

@@ -21,7 +21,7 @@ from reconciler.deployments.work import Stages
 from reconciler.domain.clock import Clock
 from reconciler.domain.drift import DriftRules
 from reconciler.domain.errors import ReconcilerError
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, Key
 from reconciler.domain.resources import StageName
 from reconciler.engine.acting import Actor
 from reconciler.engine.bugs import Bugs, tell_broken
@@ -32,15 +32,23 @@ from reconciler.engine.pausing import is_held as is_held_by_pause
 from reconciler.engine.store import Store
 from reconciler.environments.environments import make_environments
 from reconciler.environments.lifetime import Lifetimes
+from reconciler.leftovers.listing import listing_key
+from reconciler.leftovers.sweeping import Sweeper
 from reconciler.projects.children import Defaults
 from reconciler.projects.projects import Projects
+from reconciler.projects.removal import ProjectRemoval
 from reconciler.projects.settings import Settings as SettingsController
+from reconciler.projects.tear_down import TearDown
+from reconciler.removal.leaving import Leaving
+from reconciler.removal.looks import Looks
+from reconciler.removal.neighbours import Neighbours
 from reconciler.reporting.audit import Asked, AuditTrail
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
     from reconciler.app.shift import Shift
 
+_OUR_KINDS = frozenset(kind.kind for kind in OUR_KINDS)
 Look = Callable[[Key], Awaitable[datetime | None]]
 _LOOK = "a look"
 _SETTINGS = ("JenkinsSettings", "ArgoSettings", "ContainerRegistry", "GitCredential", "DNSZone")
@@ -60,7 +68,8 @@ class Workers:
         """Look at one resource, and say which of its annotations are known by it; return when to look again."""
         try:
             due = await self.by_kind[key.kind](key)
-            await echo(self.store, key)
+            if key.kind in _OUR_KINDS:
+                await echo(self.store, key)
         except ReconcilerError:
             raise
         except Exception as error:  # noqa: BLE001 - it is logged, counted and told in the status
@@ -104,17 +113,35 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         deadline=settings.deadlines.deployment,
         most_supersedes=settings.deployments.max_supersedes,
     )
+    neighbours = Neighbours(store=store, own_endpoints=own_endpoints(settings))
+    looks = Looks(systems=connections, neighbours=neighbours)
+    leaving = Leaving(
+        store=store,
+        clock=clock,
+        neighbours=neighbours,
+        namespace=settings.kubernetes.own_namespace,
+        deadline=settings.deadlines.deletion,
+    )
+    sweeper = Sweeper(store=store, engine=engine, clock=clock, patience=patience, looks=looks)
     environments = make_environments(
         store=store,
         engine=engine,
         clock=clock,
         patience=patience,
-        systems=connections,
+        looks=looks,
+        leaving=leaving,
         owner=owner,
         rules=lifetimes_of(settings),
     )
     projects = Projects(
-        store=store, clock=clock, defaults=defaults_of(settings), setup_deadline=settings.deadlines.initialize
+        store=store,
+        clock=clock,
+        defaults=defaults_of(settings),
+        removal=ProjectRemoval(store=store, clock=clock, leaving=leaving),
+        setup_deadline=settings.deadlines.initialize,
+    )
+    tear_down = TearDown(
+        store=store, engine=engine, clock=clock, patience=patience, looks=looks, leaving=leaving, owner=owner
     )
     controller = SettingsController(
         store=store,
@@ -123,6 +150,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         patience=patience,
         systems=connections,
         logins=connections,
+        tear_down=tear_down,
         owner=owner,
         rules=DriftRules(repairs=settings.drift.repairs, window=settings.drift.window),
         interval=settings.drift.interval,
@@ -135,7 +163,18 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         "Environment": environments.look,
         "DevOpsProject": _unless_paused(store, clock, projects.look),
     }
+    by_kind |= {CONFIG_MAP.kind: sweeper.look, listing_key("").kind: parts.leftovers.look}
     return Workers(store, by_kind, clock, patience, bugs)
+
+
+def own_endpoints(settings: Settings) -> dict[str, str]:
+    """Return the operator's own endpoints, by system."""
+    return {
+        "jenkins": settings.jenkins.endpoint,
+        "argocd": settings.argocd.endpoint,
+        "registry": settings.registry.endpoint,
+        "dns": settings.godaddy.endpoint,
+    }
 
 
 def deadlines_of(settings: Settings) -> dict[StageName, timedelta]:

@@ -31,9 +31,10 @@ from reconciler.domain.resources import (
 )
 from reconciler.domain.slot import precedence
 
+REMOVED = "EnvironmentRemoved"
 _PHASE_OF_REASON = {
     "Superseded": Phase.SUPERSEDED,
-    "EnvironmentRemoved": Phase.CANCELLED,
+    REMOVED: Phase.CANCELLED,
     "Cancelled": Phase.CANCELLED,
 }
 Steps = Mapping[StepKey, StageStatus]
@@ -79,8 +80,11 @@ def ending_from_outside(
     record, environment = scene.record, scene.environment
     taken_at = record.status.slot_taken_at
     steps = by_key(record.status.stages)
-    if record.status.going_back is not None or is_complete(steps):
+    is_going_back = record.status.going_back is not None and not environment.is_deleting
+    if is_complete(steps) or is_going_back:
         return None
+    if environment.is_deleting:
+        return Ending(Phase.CANCELLED, REMOVED, f"{environment.name} is being removed")
     began = taken_at or broken_since(steps)
     if began is not None and scene.worked(began) >= deadline:
         last = record.status.waiting_for or "nothing"
@@ -88,8 +92,6 @@ def ending_from_outside(
     if record.is_deleting or record.spec.cancel:
         why = "the record was deleted" if record.is_deleting else "spec.cancel was set"
         return Ending(Phase.CANCELLED, "Cancelled", why)
-    if environment.is_deleting:
-        return Ending(Phase.CANCELLED, "EnvironmentRemoved", f"{environment.name} is being removed")
     if environment.spec.concurrency is not Concurrency.SUPERSEDE or taken_at is None:
         return None
     if has_changed_environment(by_key(record.status.stages)):
@@ -125,8 +127,11 @@ def _ending_back(going_back: GoingBack, steps: Steps) -> Ending | None:
 
 
 def way_back(scene: Scene, steps: Steps, ending: Ending) -> GoingBack | None:
-    """Return why and to which end what was current is put back; None where an end is just an end."""
-    if scene.record.status.going_back is not None or not touched(steps):
+    """Return why and to which end what was current is put back; None where an end is just an end.
+
+    Nothing is put back in an environment that is being removed: its removal ends what runs, and takes all away.
+    """
+    if scene.record.status.going_back is not None or not touched(steps) or ending.reason == REMOVED:
         return None
     match ending.phase:
         case Phase.FAILED if scene.environment.spec.rollback is Rollback.AUTOMATIC:

@@ -99,8 +99,9 @@ def made_current(
 
 
 def _with(inventory: Iterable[InventoryItem], intended: Iterable[InventoryItem]) -> list[InventoryItem]:
-    """Return the inventory with the intended items in it; what was made before stays made."""
+    """Return the inventory with the intended items in it, as they are reached now; what was made before stays made."""
     known = {(item.system, item.kind, item.name): item for item in inventory}
     for item in intended:
-        known.setdefault((item.system, item.kind, item.name), item)
+        key = (item.system, item.kind, item.name)
+        known[key] = item.model_copy(update={"state": known[key].state}) if key in known else item
     return list(known.values())

@@ -15,12 +15,14 @@ from reconciler.domain.resources import (
     Component,
     ContainerRegistry,
     DevOpsProject,
+    DNSZone,
     Environment,
     InventoryItem,
     JenkinsSettings,
     Resource,
 )
 from reconciler.domain.resources.settings import RegistryProvider
+from reconciler.domain.things import Where
 
 TEMPLATE_WORDS = ("project", "environment", "component", "revision")
 BUILD_PARAMETERS = (
@@ -165,20 +167,47 @@ def inventory_of(
     environment: Environment,
     components: Iterable[Component],
     argo: ArgoSettings,
+    zone: DNSZone | None,
     marker: Marker,
 ) -> list[InventoryItem]:
     """Return what a deployment of these components may make outside, as intended."""
-    endpoint = argo.spec.endpoint or ""
-    items = []
+    place, items = argo_project(project.name, argo), list[InventoryItem]()
     for component in components:
         name = application_name(project.name, environment.spec.name, component.name)
-        items.append(
-            InventoryItem(system="argocd", kind="Application", name=name, endpoint=endpoint, marker=marker.text())
-        )
+        items.append(intended(argo, marker, "argocd", "Application", name, place))
         host = host_of(environment, component)
-        if host and dns_target(project, environment):
-            items.append(InventoryItem(system="dns", kind="Record", name=host, marker=marker.text()))
+        if host and zone and dns_target(project, environment):
+            items.append(intended(zone, marker, "dns", "Record", host, zone.spec.domain))
     return items
+
+
+def intended(
+    settings: JenkinsSettings | ArgoSettings | DNSZone,
+    marker: Marker,
+    system: str,
+    kind: str,
+    name: str,
+    place: str = "",
+) -> InventoryItem:
+    """Return what is to be made outside by way of these settings, with what its removal will need."""
+    where = where_of(settings)
+    return InventoryItem(
+        system=system,
+        kind=kind,
+        name=name[:320],
+        place=place,
+        endpoint=where.endpoint,
+        credentials=where.secret,
+        provider=where.provider,
+        marker=marker.text(),
+    )
+
+
+def where_of(settings: JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone) -> Where:
+    """Return the endpoint and the credentials that settings name."""
+    secret, endpoint = settings.spec.credentials_ref, settings.spec.endpoint or ""
+    provider = settings.spec.provider.value if isinstance(settings, DNSZone) else ""
+    return Where(endpoint, settings.namespace if secret else "", secret.name if secret else "", provider)
 
 
 def owner_reference(project: DevOpsProject) -> Body:

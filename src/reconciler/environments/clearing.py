@@ -10,8 +10,9 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import readable
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
-from reconciler.environments.removal import Removal, RemovalWork, Systems
+from reconciler.environments.removal import Removal
 from reconciler.environments.slot import held_by_itself, is_held_by_itself, on_its_way
+from reconciler.removal.work import RemovalWork
 
 _LOOK_AGAIN = timedelta(minutes=5)
 
@@ -24,8 +25,7 @@ class Clearing:
     engine: Engine
     clock: Clock
     patience: Patience
-    systems: Systems
-    owner: str
+    removal: Removal
 
     async def clear(
         self, environment: Environment, phase: EnvironmentPhase, skip: frozenset[str] = frozenset()
@@ -35,16 +35,23 @@ class Clearing:
         holder = environment.status.holder
         if holder is not None and not is_held_by_itself(environment):
             text = f"waits for DeploymentRecord {holder.record} to end"
-            await self.store.write_status(environment.body, on_its_way(environment, phase, text, now).dump())
+            status = on_its_way(environment, phase, text, now)
+            environment.body = await self.store.write_status(environment.body, status.dump())
             return now + _LOOK_AGAIN
         if holder is None:
             status = held_by_itself(environment, phase, now)
             environment.body = await self.store.write_status(environment.body, status.dump())
             environment.status = EnvironmentStatus.model_validate(environment.body["status"])
-        project = project_of(environment, self.store)
-        removal = await Removal.prepare(_without(environment, skip), project, self.store, self.systems, self.owner)
-        work = RemovalWork(environment, removal, store=self.store, clock=self.clock, patience=self.patience)
+        work = RemovalWork(
+            environment,
+            [self.removal.steps(_without(environment, skip))],
+            reason=phase.value,
+            store=self.store,
+            clock=self.clock,
+            patience=self.patience,
+        )
         await self.engine.carry_out(work)
+        environment.status = EnvironmentStatus.model_validate(environment.body["status"])
         return None if work.is_complete() else work.next_look() or now + _LOOK_AGAIN
 
 

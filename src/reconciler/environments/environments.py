@@ -19,8 +19,10 @@ from reconciler.environments.clearing import Clearing, project_of
 from reconciler.environments.departure import Departure
 from reconciler.environments.expiry import Expiry
 from reconciler.environments.lifetime import Lifetimes, next_look, steered, warned
-from reconciler.environments.removal import Systems
+from reconciler.environments.removal import Removal
 from reconciler.environments.slot import SlotKeeper, is_held_by_itself
+from reconciler.removal.leaving import Leaving
+from reconciler.removal.looks import Looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +91,22 @@ def make_environments(
     engine: Engine,
     clock: Clock,
     patience: Patience,
-    systems: Systems,
+    looks: Looks,
+    leaving: Leaving,
     owner: str,
     rules: Lifetimes | None = None,
 ) -> Environments:
     """Make what looks at environments, with its parts."""
     keeper, rules = SlotKeeper(store=store), rules or Lifetimes()
-    clearing = Clearing(store=store, engine=engine, clock=clock, patience=patience, systems=systems, owner=owner)
+    removal = Removal(store=store, looks=looks, owner=owner)
+    clearing = Clearing(store=store, engine=engine, clock=clock, patience=patience, removal=removal)
     return Environments(
         store=store,
         clock=clock,
         rules=rules,
         keeper=keeper,
         expiry=Expiry(store=store, clock=clock, clearing=clearing, rules=rules),
-        departure=Departure(store=store, keeper=keeper, clearing=clearing),
+        departure=Departure(store=store, keeper=keeper, clearing=clearing, leaving=leaving, owner=owner),
     )
 
 

@@ -11,8 +11,8 @@ from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Re
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, DevOpsProject, Environment, InventoryItem
-from reconciler.domain.wanted import argo_project
-from reconciler.projects.setup import SetupLook, bring, change, name_taken
+from reconciler.domain.wanted import argo_project, intended
+from reconciler.projects.setup import SetupLook, bring, name_taken
 
 _SYSTEM = "argocd"
 
@@ -40,10 +40,6 @@ class ArgoProjects(Protocol):
         """Make the project allow what is wanted."""
         ...
 
-    async def delete_project(self, name: str) -> None:
-        """Delete a project; it is fine when it is gone. Raises Busy while applications refer to it."""
-        ...
-
     async def find_repository(self, url: str, project: str) -> Repository | None:
         """Return the repository, if it is known there."""
         ...
@@ -54,10 +50,6 @@ class ArgoProjects(Protocol):
 
     async def apply_repository(self, url: str, login: GitLogin | None, project: str) -> None:
         """Make the repository known, or write it whole anew."""
-        ...
-
-    async def delete_repository(self, url: str, project: str) -> None:
-        """Forget the repository; it is fine when it is gone."""
         ...
 
 
@@ -130,38 +122,5 @@ class ArgoSetup:
         return Change(_SYSTEM, kind, name, action, fields)
 
     def _item(self, kind: str, name: str) -> InventoryItem:
-        endpoint = self.settings.spec.endpoint or ""
-        return InventoryItem(system=_SYSTEM, kind=kind, name=name[:320], endpoint=endpoint, marker=self.marker.text())
-
-
-@dataclass(frozen=True, slots=True)
-class ArgoRemoval:
-    """The steps by which what an ArgoSettings made goes again."""
-
-    tool: ArgoProjects
-    settings: ArgoSettings
-    marker: Marker
-
-    def looks(self) -> Sequence[SetupLook]:
-        """Return the steps in order."""
-        by_kind = {item.kind: item.name for item in self.settings.status.inventory}
-        project = by_kind.get("AppProject", "")
-        steps = []
-        if url := by_kind.get("Repository"):
-            steps.append(SetupLook("remove repository", lambda: self._without_repository(url, project)))
-        if project:
-            steps.append(SetupLook("remove project", lambda: self._without_project(project)))
-        return steps
-
-    async def _without_repository(self, url: str, project: str) -> Answer:
-        if await self.tool.find_repository(url, project) is None:
-            return Done()
-        act = partial(self.tool.delete_repository, url, project)
-        return change(self.settings, "repository", act, f"forget repository {url}", _SYSTEM)
-
-    async def _without_project(self, name: str) -> Answer:
-        found = await self.tool.find_project(name)
-        if found is None or not self.marker.is_same_owner(found.marker):
-            return Done()
-        act = partial(self.tool.delete_project, name)
-        return change(self.settings, "project", act, f"remove AppProject {name}", _SYSTEM)
+        place = argo_project(self.project.name, self.settings) if kind == "Repository" else ""
+        return intended(self.settings, self.marker, _SYSTEM, kind, name, place)

@@ -19,8 +19,10 @@ from reconciler.domain.resources import (
 from reconciler.domain.resources.common import api_object
 from reconciler.domain.resources.environment import EnvironmentTemplate
 from reconciler.domain.wanted import owner_reference
+from reconciler.engine.store import Store
 
 _SEVERAL = 2
+_KINDS = (JenkinsSettings.kind, ArgoSettings.kind, ContainerRegistry.kind, DNSZone.kind, Environment.kind)
 _OPTIONAL = frozenset(
     field.alias or name for name, field in EnvironmentTemplate.model_fields.items() if field.default is None
 )
@@ -146,3 +148,15 @@ def _merge(have: Any, want: Any) -> Any:
     return {name: None for name in have if name not in want} | {
         name: _merge(have.get(name), want[name]) for name in want
     }
+
+
+def children_of(store: Store, project: DevOpsProject) -> list[Body]:
+    """Return what the project made, and what stands under the names that it would give."""
+    return [
+        body
+        for kind in _KINDS
+        for body in store.list_(kind, project.namespace)
+        if is_made_by(project, body)
+        or body["metadata"]["name"] == project.name
+        or (kind == Environment.kind and body["spec"].get("projectRef") == project.name)
+    ]

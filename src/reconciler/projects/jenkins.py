@@ -10,8 +10,8 @@ from reconciler.domain.changes import Action, Change, difference, fingerprint
 from reconciler.domain.outside.builds import Credential, Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
-from reconciler.domain.wanted import job_parameters, job_path
-from reconciler.projects.setup import SetupLook, bring, change, name_taken, step_name
+from reconciler.domain.wanted import intended, job_parameters, job_path
+from reconciler.projects.setup import SetupLook, bring, name_taken, step_name
 
 _SYSTEM = "jenkins"
 
@@ -47,10 +47,6 @@ class Jobs(Protocol):
         """Make the job what is wanted."""
         ...
 
-    async def delete_item(self, path: str) -> None:
-        """Delete a job or folder; it is fine when it is gone."""
-        ...
-
     async def find_credential(self, folder: str, identity: str) -> Credential | None:
         """Return the credential, if it is there; its secret never comes back."""
         ...
@@ -61,10 +57,6 @@ class Jobs(Protocol):
 
     async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:
         """Make the credential, or write it whole anew."""
-        ...
-
-    async def delete_credential(self, folder: str, identity: str) -> None:
-        """Delete the credential; it is fine when it is gone."""
         ...
 
 
@@ -163,43 +155,7 @@ class JenkinsSetup:
         )
 
     def _item(self, kind: str, name: str) -> InventoryItem:
-        return InventoryItem(
-            system=_SYSTEM,
-            kind=kind,
-            name=name,
-            endpoint=self.settings.spec.endpoint or "",
-            marker=self.marker.text(),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class JenkinsRemoval:
-    """The steps by which what a JenkinsSettings made goes again: job before folder, and no folder in use."""
-
-    jobs: Jobs
-    settings: JenkinsSettings
-    marker: Marker
-
-    def looks(self) -> Sequence[SetupLook]:
-        """Return the steps in order."""
-        items = [item for item in self.settings.status.inventory if item.kind in ("Job", "Credential")]
-        items.sort(key=lambda item: item.kind, reverse=True)
-        return [
-            SetupLook(step_name(f"remove {item.kind.lower()} {item.name}"), partial(self._gone, item)) for item in items
-        ]
-
-    async def _gone(self, item: InventoryItem) -> Answer:
-        folder, _, name = item.name.rpartition("/")
-        if item.kind == "Credential":
-            if await self.jobs.find_credential(folder, name) is None:
-                return Done()
-            what = f"remove git credential {item.name}"
-            return change(self.settings, item.name, partial(self.jobs.delete_credential, folder, name), what, _SYSTEM)
-        job = await self.jobs.find_job(JobPath(folder, name))
-        if job is None or not self.marker.is_same_owner(job.marker):
-            return Done()
-        what = f"remove job {item.name}"
-        return change(self.settings, item.name, partial(self.jobs.delete_item, item.name), what, _SYSTEM)
+        return intended(self.settings, self.marker, _SYSTEM, kind, name)
 
 
 def _name(path: JobPath) -> str:

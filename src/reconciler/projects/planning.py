@@ -22,8 +22,8 @@ from reconciler.engine.invalid import problems
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
-from reconciler.projects.children import Defaults, plan
-from reconciler.projects.projects import children_of, settings_of
+from reconciler.projects.children import Defaults, children_of, plan
+from reconciler.projects.projects import settings_of
 from reconciler.projects.setup import SetupLook
 from reconciler.projects.setups import SETTINGS_KINDS, SetUps
 

@@ -11,12 +11,10 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus, reachability
 from reconciler.domain.errors import AlreadyExists
 from reconciler.domain.keys import Body, Key
-from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import (
     ArgoSettings,
     ContainerRegistry,
     DevOpsProject,
-    Environment,
     JenkinsSettings,
     SetupStep,
     StepState,
@@ -26,8 +24,9 @@ from reconciler.domain.words import cut
 from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.store import Store
 from reconciler.projects.access import repository_steps
-from reconciler.projects.children import Changes, Defaults, is_made_by, plan
+from reconciler.projects.children import Changes, Defaults, children_of, plan
 from reconciler.projects.operations import RUNNING, operations_after
+from reconciler.projects.removal import ProjectRemoval
 
 _SETTINGS = {"jenkins": "JenkinsSettings", "argocd": "ArgoSettings", "registry": "ContainerRegistry", "dns": "DNSZone"}
 _RESYNC = timedelta(minutes=5)
@@ -40,6 +39,7 @@ class Projects:
     store: Store
     clock: Clock
     defaults: Defaults
+    removal: ProjectRemoval
     setup_deadline: timedelta = timedelta(minutes=30)
 
     async def look(self, key: Key) -> datetime | None:
@@ -53,7 +53,7 @@ class Projects:
             await tell_invalid(self.store, body, error, self.clock.now())
             return None
         if project.is_deleting:
-            return await self._remove(project)
+            return await self.removal.remove(project)
         project = DevOpsProject(await self.store.ensure_finalizer(body))
         changes = plan(project, children_of(self.store, project), self.defaults)
         await self._apply(changes)
@@ -146,54 +146,6 @@ class Projects:
             remedy=remedy,
             system=away.get("system", ""),
         )
-
-    async def _remove(self, project: DevOpsProject) -> datetime | None:
-        """Remove in an order that strands nothing: environments, then settings, then the project."""
-        if FINALIZER not in project.metadata.finalizers:
-            return None
-        environments = list(self.store.list_("Environment", project.namespace, project=project.name))
-        records = list(self.store.list_("DeploymentRecord", project.namespace, project=project.name, active_only=True))
-        settings = [
-            body
-            for body in children_of(self.store, project)
-            if body["kind"] != Environment.kind and is_made_by(project, body)
-        ]
-        for left in (environments, settings):
-            for body in left:
-                if not body["metadata"].get("deletionTimestamp"):
-                    await self.store.delete(body)
-            if left:
-                break
-        waits_for = environments or settings or records
-        if not waits_for:
-            await self.store.remove_finalizer(project.body)
-            return None
-        listed = ", ".join(f"{body['kind']} {body['metadata']['name']}" for body in waits_for[:5])
-        now = self.clock.now()
-        conditions = kstatus(
-            project.status.conditions,
-            "Reconciling",
-            "Removing",
-            f"waits for {listed}",
-            project.metadata.generation,
-            now,
-        )
-        status = project.status.model_copy(update={"conditions": conditions})
-        await self.store.write_status(project.body, status.dump())
-        return now + _RESYNC
-
-
-def children_of(store: Store, project: DevOpsProject) -> list[Body]:
-    """Return what the project made, and what stands under the names that it would give."""
-    kinds = (*_SETTINGS.values(), "Environment")
-    return [
-        body
-        for kind in kinds
-        for body in store.list_(kind, project.namespace)
-        if is_made_by(project, body)
-        or body["metadata"]["name"] == project.name
-        or (kind == Environment.kind and body["spec"].get("projectRef") == project.name)
-    ]
 
 
 def settings_of(project: DevOpsProject) -> dict[str, str]:

@@ -31,8 +31,16 @@ def happenings(before: Body | None, after: Body) -> list[Happening]:
         return []
     old, new = before.get("status") or {}, after.get("status") or {}
     life = _of_lifetime(old, after) if after["kind"] == Environment.kind else ()
-    of_steps = (*_of_steps(old, new), *life, *_of_drift(old, new), *_of_bugs(old, new))
+    of_steps = (*_of_steps(old, new), *life, *_of_drift(old, new), *_of_bugs(old, new), *_of_leftovers(old, new))
     return [*_of_phase(old, new), *of_steps, *_of_readiness(old, new)]
+
+
+def _of_leftovers(old: Part, new: Part) -> Iterator[Happening]:
+    """Tell of what stays outside when a resource goes: left behind for a sweep, or kept on purpose."""
+    left, before = new.get("leftovers") or [], old.get("leftovers") or []
+    if left and left != before:
+        said = _condition(new, "Reconciling")
+        yield Happening(said.get("reason") or "LeftBehind", said.get("message", ""), is_warning=True)
 
 
 def _of_phase(old: Part, new: Part) -> Iterator[Happening]:

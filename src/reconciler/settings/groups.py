@@ -346,6 +346,11 @@ class Deadlines(Group):
     verify: Span = Field(10 * _MINUTE, description="For the stage verify.")
     deployment: Span = Field(2 * _HOUR, description="For the whole deployment, from taking the slot.")
     initialize: Span = Field(30 * _MINUTE, description="For a project to become Ready after `DevOpsInitialize`.")
+    deletion: Span = Field(
+        30 * _MINUTE,
+        description="For a deletion, from its timestamp; then the resource goes, and what could not be removed outside "
+        "is kept as a leftover and swept later.",
+    )
 
 
 class Deployments(Group):

@@ -82,6 +82,10 @@ class Metrics:
         self._stage_seconds = self._histogram(
             "stage_seconds", "How long a stage took, from its start to its end.", _STAGE_SECONDS, "stage", "end"
         )
+        self._leftovers = self._gauge("leftovers", "External objects that could not be removed and wait to be swept.")
+        self._leftover_changes = self._counter(
+            "leftover_changes", "Leftovers that came (`left`) and went (`gone`).", "system", "outcome"
+        )
         self._connected = self._gauge("connected", "1 while a system of `/readyz` answers.", "system")
         self._leading = self._gauge("leading", "1 while this replica works; 0 while it stands by.")
         self._proof_age = self._gauge(
@@ -164,6 +168,12 @@ class Metrics:
     def stage_ended(self, stage: str, end: str, seconds: float) -> None:
         """Measure a stage that is over (`Done`, `Failed`, `Skipped`)."""
         self._stage_seconds.labels(stage, end).observe(seconds)
+
+    def leftovers_are(self, count: int, *, system: str, outcome: str) -> None:
+        """Note how many leftovers there are, and count one that came (`left`) or went (`gone`), if one did now."""
+        self._leftovers.set(count)
+        if outcome:
+            self._leftover_changes.labels(system, outcome).inc()
 
     def connected(self, system: str, *, is_connected: bool) -> None:
         """Note whether a system answers."""

@@ -200,6 +200,16 @@ async def test_with_auto_sync_no_sync_is_started() -> None:
     assert (world.phase(key), world.outside.argo.syncs) == ("Succeeded", [])
 
 
+async def test_an_environment_made_anew_writes_its_uid_on_what_it_takes_over() -> None:
+    world = World()
+    former = Marker(OWNER, "Environment", SPACE, "shop--alpha", "uid-of-before")
+    world.outside.argo.applications[APP] = application(APP, marker=former, epoch="uid-of-before/7")
+    await world.until_ended(world.ask())
+    marker = world.outside.argo.applications[APP].marker
+    assert marker is not None
+    assert (marker.uid, marker.is_same_owner(former)) == (world.slot().metadata.uid, True)
+
+
 @pytest.mark.parametrize(
     "marker",
     [None, Marker(OWNER, "Environment", SPACE, "other--alpha", "uid-9"), Marker("x", "Environment", SPACE, "a", "b")],

@@ -144,8 +144,8 @@ async def test_removal_waits_for_a_deployment_that_has_begun_to_change_things() 
     assert world.outside.argo.deleted == []
     conditions = {one["type"]: one for one in world.store.status(world.environment)["conditions"]}
     assert conditions["Reconciling"]["message"] == "waits for DeploymentRecord op-1 to end"
-    await world.until_ended(key)
     await until_gone(world, key)
+    assert world.end_of(key) == ("Cancelled", "EnvironmentRemoved")
     assert world.outside.argo.deleted == ["shop--alpha--api"]
 
 

@@ -273,7 +273,7 @@ async def test_what_is_not_gone_in_time_rests_says_so_and_is_tried_in_the_next_p
     assert await world.look(world.environment) == cleanup.resting_until
     conditions = {one["type"]: one for one in world.store.status(world.environment)["conditions"]}
     assert conditions["Reconciling"]["reason"] == "CleanupTimeout"
-    assert "not gone in 30s, tried again: application shop--alpha--api" in conditions["Reconciling"]["message"]
+    assert "not gone in 30s, tried again: remove application shop--alpha--api" in conditions["Reconciling"]["message"]
     writes = len(world.store.writes)
     world.clock.advance(60)
     await world.look(world.environment)

@@ -170,6 +170,9 @@ async def test_settings_of_somebody_else_under_the_projects_name_are_used_and_no
     assert world.conditions(PROJECT)["Ready"] == ("True", "Ready")
 
 
+OP_1 = Key("DeploymentRecord", SPACE, "op-1")
+
+
 async def test_removal_goes_in_an_order_that_strands_nothing() -> None:
     world = SetupWorld(environments=[{"name": "alpha"}])
     await world.look_at_all()
@@ -179,12 +182,17 @@ async def test_removal_goes_in_an_order_that_strands_nothing() -> None:
     await world.look_at_all()
     assert (world.store.read(alpha) or {})["metadata"]["deletionTimestamp"]
     assert "deletionTimestamp" not in (world.store.read(JENKINS) or {})["metadata"]
+    assert (world.store.read(OP_1) or {})["metadata"]["deletionTimestamp"]
     world.store.vanish(alpha)
     await world.look_at_all()
+    assert world.store.status(JENKINS)["waitingFor"] == "DeploymentRecord op-1 to be gone"
+    assert world.jenkins.jobs != {}, "a deployment still runs"
+    world.store.set_status(OP_1, phase="Cancelled")
+    await world.look_at_all()
     assert [world.store.read(key) for key in (JENKINS, ARGO, REGISTRY)] == [None, None, None]
-    assert world.jenkins.jobs == {}
-    assert world.store.read(PROJECT) is not None, "a deployment still runs"
-    world.store.set_status(Key("DeploymentRecord", SPACE, "op-1"), phase="Cancelled")
+    assert (world.jenkins.jobs, world.jenkins.folders) == ({}, {})
+    assert world.store.read(PROJECT) is not None, "its end is not announced yet"
+    world.store.vanish(OP_1)
     await world.look_at_all()
     assert world.store.read(PROJECT) is None
 

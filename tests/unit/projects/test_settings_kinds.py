@@ -8,7 +8,7 @@ import pytest
 from reconciler.domain.errors import RateLimited, Refused, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape
-from reconciler.domain.outside.builds import Job, JobPath, JobShape
+from reconciler.domain.outside.builds import Folder, Job, JobPath, JobShape
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
@@ -16,7 +16,7 @@ from reconciler.engine.echo import echo
 from reconciler.resilience.errand import errand
 from support.moments import EIGHT
 from support.projects import ARGO, JENKINS, PROJECT, REGISTRY, ZONE, SetupWorld
-from support.scene import OWNER, SPACE, Killed, environment, kill_at
+from support.scene import OWNER, SPACE, Killed, environment, kill_at, project
 
 THEIRS = Marker("cluster-2", "JenkinsSettings", "x", "y", "z")
 
@@ -282,9 +282,54 @@ async def test_removal_takes_the_job_before_the_credential_and_lets_go() -> None
     await world.settings.look(JENKINS)
     world.store.remove(JENKINS)
     await world.settings.look(JENKINS)
-    assert world.jenkins.changes[-2:] == ["delete freeleaps/shop", "delete credential freeleaps/shop-git"]
+    assert world.jenkins.changes[-3:] == [
+        "delete freeleaps/shop",
+        "delete credential freeleaps/shop-git",
+        "delete freeleaps",
+    ]
     assert world.store.read(JENKINS) is None
-    assert set(world.jenkins.folders) == {"freeleaps"}
+
+
+async def test_removal_takes_nested_folders_of_ours_the_deepest_first() -> None:
+    world = await set_up(folder="teams/acme")
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert world.jenkins.changes[-3:] == ["delete teams/acme/shop", "delete teams/acme", "delete teams"]
+
+
+async def test_removal_leaves_a_folder_in_which_somebody_builds() -> None:
+    world = await set_up()
+    other = JobPath("freeleaps", "other")
+    await world.jenkins.create_job(other, JobShape("", ""), THEIRS)
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert world.store.read(JENKINS) is None
+    assert (set(world.jenkins.folders), set(world.jenkins.jobs)) == ({"freeleaps"}, {"freeleaps/other"})
+
+
+@pytest.mark.parametrize("marker", [None, THEIRS])
+async def test_removal_leaves_a_folder_that_was_there_before(marker: Marker | None) -> None:
+    world = SetupWorld()
+    world.jenkins.folders["freeleaps"] = Folder("freeleaps", marker)
+    world.add(JenkinsSettings)
+    await world.settings.look(JENKINS)
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert (world.store.read(JENKINS), set(world.jenkins.folders)) == (None, {"freeleaps"})
+
+
+async def test_the_last_who_uses_a_folder_takes_it_away_whoever_made_it() -> None:
+    world = await set_up()
+    other = Key("JenkinsSettings", SPACE, "other")
+    world.store.put(project(name="other"))
+    world.add(JenkinsSettings, "other", projectRef="other")
+    await world.settings.look(other)
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert set(world.jenkins.folders) == {"freeleaps"}, "the other one builds there"
+    world.store.remove(other)
+    await world.settings.look(other)
+    assert (world.store.read(other), world.jenkins.folders) == (None, {})
 
 
 async def test_removal_takes_the_repository_before_the_app_project_and_waits_while_it_is_used() -> None:

@@ -26,6 +26,7 @@ def fill(metrics: Metrics) -> None:
     metrics.connected("rabbitmq", is_connected=True)
     metrics.proof_is("messages", lambda: 3.0)
     metrics.part_restarted("messages")
+    metrics.leftovers_are(1, system="jenkins", outcome="left")
     metrics.loop_lagged(0.002)
 
 

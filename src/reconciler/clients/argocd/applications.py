@@ -66,10 +66,22 @@ class Applications(Line):
                 self._session.renew(generation)
             raise
 
-    async def set_image(self, project: str, name: str, image: ImageSetting, *, expected_epoch: str, epoch: str) -> None:
-        """Write the image and our epoch, if the epoch is still the expected one. Raises Conflict, NotFound."""
+    async def set_image(
+        self,
+        project: str,
+        name: str,
+        image: ImageSetting,
+        *,
+        expected_epoch: str,
+        epoch: str,
+        marker: Marker | None = None,
+    ) -> None:
+        """Write the image, our epoch and our marker, if the epoch is still the expected one.
+
+        Raises Conflict, NotFound.
+        """
         tree = await self._guarded(project, name, expected_epoch, operation="set_image")
-        patch = writing.image_patch(tree, image, expected_epoch=expected_epoch, epoch=epoch)
+        patch = writing.image_patch(tree, image, expected_epoch=expected_epoch, epoch=epoch, marker=marker)
         await self._patch(project, name, patch, "json", operation="set_image")
 
     async def reshape(

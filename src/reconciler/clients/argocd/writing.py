@@ -26,11 +26,13 @@ def application(shape: ApplicationShape, marker: Marker, image: ImageSetting, ep
     }
 
 
-def image_patch(tree: Tree, image: ImageSetting, *, expected_epoch: str, epoch: str) -> Patch:
+def image_patch(
+    tree: Tree, image: ImageSetting, *, expected_epoch: str, epoch: str, marker: Marker | None = None
+) -> Patch:
     """Write the patch that sets an image: the user's other parameters stay, a foreign change in between fails it."""
     source = tree.get("spec", {}).get("source", {})
     changes = _source_image(source, image)
-    patch = _guard(tree, expected_epoch) + _annotate(tree, {EPOCH: epoch})
+    patch = _guard(tree, expected_epoch) + _annotate(tree, {EPOCH: epoch} | ({MARKER: marker.text()} if marker else {}))
     for key, value in changes.items():
         if isinstance(value, dict):
             inner = "parameters" if key == "helm" else "images"

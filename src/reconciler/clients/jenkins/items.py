@@ -23,12 +23,13 @@ class Items(Line):
 
     async def find_folder(self, path: str) -> Folder | None:
         """Return the folder at `a/b`, if there is one. Raises Invalid when something else is there."""
-        shown = await self._show(item_path(path), "description", operation="find_folder")
+        shown = await self._show(item_path(path), "description,jobs[name]{0,1}", operation="find_folder")
         if shown is None:
             return None
         if shown.get("_class") not in {FOLDER, _ROOT}:
             raise Invalid(f"{path} is there but is not a folder; name another folder", field="folder", system=SYSTEM)
-        return Folder(path, find_marker(str(shown.get("description") or "")))
+        held = shown.get("jobs") or [{}]
+        return Folder(path, find_marker(str(shown.get("description") or "")), str(held[0].get("name") or ""))
 
     async def create_folder(self, path: str, marker: Marker) -> None:
         """Create a folder, and those above it that are missing. Raises AlreadyExists."""

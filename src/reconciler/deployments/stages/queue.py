@@ -101,7 +101,7 @@ class Queue:
     async def _take(self, body: Body, scene: Scene) -> Facts:
         environment = Environment(body)
         marker = marker_of(environment, self.owner)
-        intended = inventory_of(scene.project, environment, scene.components, scene.argo, marker)
+        intended = inventory_of(scene.project, environment, scene.components, scene.argo, scene.zone, marker)
         status = taken(environment.status, scene.record, intended, self.clock.now())
         await self.store.write_status(body, status.dump())
         return {"epoch": str(status.epoch)}

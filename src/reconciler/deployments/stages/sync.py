@@ -41,8 +41,17 @@ class Applications(Protocol):
         """Make an application of ours, with its image, under an epoch. Raises AlreadyExists."""
         ...
 
-    async def set_image(self, project: str, name: str, image: ImageSetting, *, expected_epoch: str, epoch: str) -> None:
-        """Write the image and our epoch, if the epoch is still the expected one. Raises Conflict."""
+    async def set_image(
+        self,
+        project: str,
+        name: str,
+        image: ImageSetting,
+        *,
+        expected_epoch: str,
+        epoch: str,
+        marker: Marker | None = None,
+    ) -> None:
+        """Write the image, our epoch and our marker, if the epoch is still the expected one. Raises Conflict."""
         ...
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
@@ -262,7 +271,12 @@ class SyncStage:
 
         async def act() -> Facts:
             await applications.set_image(
-                shape.project, shape.name, target.image, expected_epoch=expected, epoch=target.epoch
+                shape.project,
+                shape.name,
+                target.image,
+                expected_epoch=expected,
+                epoch=target.epoch,
+                marker=target.marker,
             )
             return {"imageSetAt": target.now.isoformat()}
 

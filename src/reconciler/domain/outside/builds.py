@@ -82,10 +82,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder as it is."""
+    """A folder as it is; `holds` names something in it, empty when nothing is."""
 
     path: str
     marker: Marker | None
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,13 +176,20 @@ class Condition(Model):
 
 
 class InventoryItem(Model):
-    """One external object: first written as intended, then as made."""
+    """One external object: first written as intended, then as made; with all that is needed to remove it later."""
 
     system: Annotated[str, StringConstraints(max_length=32)]
     kind: Annotated[str, StringConstraints(max_length=64)]
     name: Annotated[str, StringConstraints(max_length=320)]
+    place: Annotated[str, StringConstraints(max_length=253)] = Field(
+        default="", description="What the name is within: the AppProject of an application, the zone of a record."
+    )
     endpoint: Url = ""
-    state: Literal["Intended", "Made", "Leftover"] = "Intended"
+    credentials: Annotated[str, StringConstraints(max_length=253)] = Field(
+        default="", description="The Secret that was used; empty for the operator's own credentials."
+    )
+    provider: Annotated[str, StringConstraints(max_length=32)] = Field(default="", description="Of DNS: whose API.")
+    state: Literal["Intended", "Made", "Leftover", "Kept"] = "Intended"
     marker: Annotated[str, StringConstraints(max_length=512)] = ""
 
 

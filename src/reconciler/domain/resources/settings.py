@@ -13,6 +13,7 @@ from reconciler.domain.resources.common import (
     Domain,
     Duration,
     GitPrefix,
+    InventoryItem,
     Model,
     Moment,
     Name,
@@ -56,6 +57,10 @@ class SettingsStatus(Status):
     next_look_at: Moment | None = None
     waiting_for: Word = ""
     drift: list[Drift] = Field(default=[], max_length=MOST_DRIFT, json_schema_extra=keyed_by("step"))
+    leftovers: list[InventoryItem] = Field(
+        default=[], max_length=20, description="What stays outside: left over, to be swept later, or kept."
+    )
+    leftovers_cut: int = 0
 
 
 class Pipeline(Model):

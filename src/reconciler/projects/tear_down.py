@@ -1,0 +1,140 @@
+"""The removal of settings: once nobody uses them, what they made outside goes, job before folder; then they may go."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.domain.clock import Clock
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.names import FINALIZER
+from reconciler.domain.resources import (
+    ArgoSettings,
+    ContainerRegistry,
+    DeletionPolicy,
+    DeploymentRecord,
+    DevOpsProject,
+    DNSZone,
+    Environment,
+    InventoryItem,
+    JenkinsSettings,
+    Resource,
+)
+from reconciler.domain.resources.settings import SettingsStatus
+from reconciler.domain.things import thing_of
+from reconciler.domain.wanted import marker_of, where_of
+from reconciler.domain.words import cut
+from reconciler.engine.engine import Engine
+from reconciler.engine.invalid import readable
+from reconciler.engine.patience import Patience
+from reconciler.engine.store import Store
+from reconciler.removal.leaving import Leaving
+from reconciler.removal.looks import Looks
+from reconciler.removal.work import Phases, RemovalWork, step_of
+
+_POLL = timedelta(seconds=300)
+_ORDER = ("Job", "Credential", "Folder", "Repository", "AppProject")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TearDown:
+    """Takes away what settings made."""
+
+    store: Store
+    engine: Engine
+    clock: Clock
+    patience: Patience
+    looks: Looks
+    leaving: Leaving
+    owner: str
+
+    async def remove(self, resource: Resource) -> datetime | None:
+        """Remove what is ours outside, once nobody uses the settings any more; then let the resource go."""
+        if FINALIZER not in resource.metadata.finalizers:
+            return None
+        if users := self._still_used_by(resource):
+            return await self._wait_for(resource, users)
+        if self._is_orphaned(resource):
+            await self.leaving.keep(resource, _status_of(resource).inventory, "deletionPolicy is Orphan")
+        elif isinstance(resource, ContainerRegistry):
+            why = "images may still be used, and the registry lets nobody delete repositories through its API"
+            await self.leaving.keep(resource, _status_of(resource).inventory, why)
+        elif due := await self._clear(resource):
+            return due
+        await self.store.remove_finalizer(resource.body)
+        return None
+
+    async def _clear(self, resource: Resource) -> datetime | None:
+        """Remove what is in the inventory; None when nothing is left, or when what is left is on record."""
+        phases = self._phases(resource)
+        work = RemovalWork(
+            resource, phases, reason="Removing", store=self.store, clock=self.clock, patience=self.patience
+        )
+        await self.engine.carry_out(work)
+        if work.is_complete():
+            return None
+        planned = work.next_look() or self.clock.now() + _POLL
+        return await self.leaving.let_go(resource, marker_of(resource, self.owner), planned)
+
+    def _phases(self, resource: Resource) -> Phases:
+        if not isinstance(resource, JenkinsSettings | ArgoSettings):
+            return []
+        marker, where = marker_of(resource, self.owner), where_of(resource)
+        phases = []
+        for item in sorted(_status_of(resource).inventory, key=_place_in_order):
+            if item.endpoint == where.endpoint:
+                item = item.model_copy(update={"credentials": where.secret})  # noqa: PLW2901
+            thing = thing_of(item, resource.namespace, marker)
+            phases.append({step_of(thing): self.looks.removing(thing)})
+        return phases
+
+    # Users
+
+    async def _wait_for(self, resource: Resource, users: list[str]) -> datetime:
+        text = f"{', '.join(users[:5])} to be gone"
+        status = _status_of(resource).model_copy(update={"waiting_for": cut(text)})
+        await self.store.write_status(resource.body, status.dump())
+        return self.clock.now() + _POLL
+
+    def _is_orphaned(self, resource: Resource) -> bool:
+        reference = (resource.body.get("spec") or {}).get("projectRef", "")
+        project = readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, resource.namespace, reference)))
+        return project is not None and project.spec.deletion_policy is DeletionPolicy.ORPHAN
+
+    def _still_used_by(self, resource: Resource) -> list[str]:
+        users: list[Body]
+        match resource:
+            case JenkinsSettings() | ArgoSettings():
+                project = resource.spec.project_ref
+                users = [
+                    *self.store.list_(Environment.kind, resource.namespace, project=project),
+                    *self.store.list_(DeploymentRecord.kind, resource.namespace, project=project, active_only=True),
+                ]
+            case DNSZone():
+                others = self._other_zones(resource)
+                users = [
+                    body
+                    for body in self.store.list_(Environment.kind, resource.namespace)
+                    if _holds(resource, body) and not any(_holds(other, body) for other in others)
+                ]
+            case _:
+                return []
+        return [f"{body['kind']} {body['metadata']['name']}" for body in users]
+
+    def _other_zones(self, zone: DNSZone) -> list[DNSZone]:
+        """Return the zones that stay: what they hold as well does not need this one any more."""
+        zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, zone.namespace))
+        return [other for other in zones if other and other.name != zone.name and not other.is_deleting]
+
+
+def _status_of(resource: Resource) -> SettingsStatus:
+    return SettingsStatus.model_validate(resource.body.get("status") or {})
+
+
+def _place_in_order(item: InventoryItem) -> tuple[int, int]:
+    """Jobs before credentials before folders, the deepest folder first; a repository before its project."""
+    order = _ORDER.index(item.kind) if item.kind in _ORDER else len(_ORDER)
+    return order, -item.name.count("/")
+
+
+def _holds(zone: DNSZone, environment: Body) -> bool:
+    """Tell whether an environment's domain lies in a zone."""
+    return f".{environment['spec'].get('domain', '')}".endswith(f".{zone.spec.domain}")

@@ -1,0 +1,131 @@
+"""Looks: for any thing, how it goes. Used by the removal of whoever made it, and by the sweep of leftovers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from reconciler.domain.answers import Answer, Done, Facts, Nudge, Waiting
+from reconciler.domain.ownership import Marker
+from reconciler.domain.records import Policy, name_in_zone
+from reconciler.domain.resources import SetupStep
+from reconciler.domain.things import Thing, Where
+from reconciler.removal.argocd import (
+    GoingApplication,
+    GoingProject,
+    GoingRepository,
+    RemovableApplications,
+    RemovableProjects,
+)
+from reconciler.removal.dns import GoingRecords, RemovableRecords
+from reconciler.removal.going import SOON, Look, Removable, Whose, going
+from reconciler.removal.jenkins import RemovableItems, removable_item
+from reconciler.removal.neighbours import Neighbours
+
+
+class Systems(Protocol):
+    """The outside systems. Each method raises Missing when a Secret or a key of it is not there."""
+
+    async def removable_items(self, where: Where) -> RemovableItems:
+        """Return the folders, jobs and credentials of a build server."""
+        ...
+
+    async def removable_applications(self, where: Where) -> RemovableApplications:
+        """Return the applications of a deployment tool."""
+        ...
+
+    async def removable_projects(self, where: Where) -> RemovableProjects:
+        """Return the projects of a deployment tool."""
+        ...
+
+    async def removable_records(self, where: Where) -> RemovableRecords:
+        """Return the records that a key may change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """Knows how each kind of thing goes."""
+
+    systems: Systems
+    neighbours: Neighbours
+
+    def removing(self, thing: Thing) -> Look:
+        """Return how a thing goes with the resource that has it, whichever incarnation of that has marked it."""
+        return self._look(thing, thing.marker.is_same_owner)
+
+    def removing_records(self, where: Where, domain: str, marker: Marker, policy: Policy) -> Look:
+        """Return how all records of a resource in a zone go."""
+
+        async def look(step: SetupStep, now: datetime) -> Answer:
+            records = await self.systems.removable_records(where)
+            return await GoingRecords(records=records, domain=domain, marker=marker, policy=policy).look(step, now)
+
+        return look
+
+    def sweeping(self, thing: Thing) -> Look:
+        """Return how a leftover goes: by its very uid, and only while nobody has taken it over."""
+        look = (
+            self._swept_record(thing) if thing.kind == "Record" else self._look(thing, partial(_is_same, thing.marker))
+        )
+
+        async def careful(step: SetupStep, now: datetime) -> Answer:
+            if await self.neighbours.has_taken_over(thing):
+                return Done(message="taken over by the resource that was made anew")
+            if thing.kind == "Folder" and self.neighbours.has_leftovers(thing):
+                return Waiting(
+                    f"what is left in {thing} to be gone", now + SOON, reason="Removing", system=thing.system
+                )
+            answer = await look(step, now)
+            if isinstance(answer, Nudge):
+                return replace(answer, act=partial(self._unless_taken_over, thing, answer))
+            return answer
+
+        return careful
+
+    async def _unless_taken_over(self, thing: Thing, nudge: Nudge) -> Facts:
+        return {} if await self.neighbours.has_taken_over(thing) else await nudge.act()
+
+    def _look(self, thing: Thing, is_ours: Whose) -> Look:
+        if thing.kind == "Folder":
+            return self._folder(thing, is_ours)
+        return going(thing, self._opener(thing), is_ours)
+
+    def _folder(self, thing: Thing, is_ours: Whose) -> Look:
+        """Let a folder go when it is ours, or one of ours whose maker is gone, and nobody uses it."""
+
+        def is_to_go(found: Marker | None) -> bool:
+            has_nobody = found is not None and self.neighbours.has_lost_owner(found, thing.marker)
+            return (is_ours(found) or has_nobody) and not self.neighbours.is_used(thing)
+
+        return going(thing, self._opener(thing), is_to_go)
+
+    def _opener(self, thing: Thing) -> Callable[[], Awaitable[Removable]]:
+        async def open_() -> Removable:
+            match thing.kind:
+                case "Application":
+                    return GoingApplication(await self.systems.removable_applications(thing.where), thing)
+                case "AppProject":
+                    return GoingProject(await self.systems.removable_projects(thing.where), thing)
+                case "Repository":
+                    return GoingRepository(await self.systems.removable_projects(thing.where), thing)
+                case _:
+                    return removable_item(await self.systems.removable_items(thing.where), thing)
+
+        return open_
+
+    def _swept_record(self, thing: Thing) -> Look:
+        async def look(step: SetupStep, now: datetime) -> Answer:
+            name = name_in_zone(thing.name, thing.place)
+            if name is None:
+                return Done(message="not a name of the zone")
+            records = await self.systems.removable_records(thing.where)
+            gone = GoingRecords(records=records, domain=thing.place, marker=thing.marker, by_uid=True, only=name)
+            return await gone.look(step, now)
+
+        return look
+
+
+def _is_same(marker: Marker, found: Marker | None) -> bool:
+    return found == marker

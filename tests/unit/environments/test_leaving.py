@@ -1,0 +1,222 @@
+"""Deletions that end: at the deadline what is left outside is on record, and a deleted namespace hangs for nobody."""
+
+from datetime import timedelta
+
+import pytest
+
+from reconciler.domain.errors import Missing, Unavailable
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.leftovers import LABEL, leftover_of
+from reconciler.domain.resources import StageName
+from support.outside import application
+from support.scene import OPERATOR, SPACE, Killed, World, kill_at
+
+DEADLINE = timedelta(minutes=30)
+DOWN = Unavailable("connection refused", system="argocd")
+
+
+async def deployed(components: tuple[str, ...] = ("api",)) -> World:
+    world = World(components)
+    await world.until_ended(world.ask())
+    await world.look(world.environment)
+    return world
+
+
+async def look_for(world: World, minutes: float) -> None:
+    """Look at the environment once a minute, until it is gone or the time is up."""
+    for _ in range(int(minutes)):
+        if world.store.read(world.environment) is None:
+            return
+        await world.look(world.environment)
+        world.clock.advance(60)
+
+
+def leftovers(world: World) -> list[Body]:
+    return list(world.store.list_("ConfigMap", OPERATOR))
+
+
+def listed(world: World) -> set[str]:
+    return {f"{body['data']['kind']} {body['data']['name']}" for body in leftovers(world)}
+
+
+async def test_a_deletion_ends_at_its_deadline_and_what_is_left_is_on_record() -> None:
+    world = await deployed()
+    uid = world.slot().metadata.uid
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    await look_for(world, 29)
+    assert (world.store.read(world.environment) is None, leftovers(world)) == (False, [])
+    await look_for(world, 3)
+    assert world.store.read(world.environment) is None
+    (body,) = leftovers(world)
+    told = body["data"]
+    assert body["metadata"]["labels"] == {LABEL: "argocd"}
+    assert (told["kind"], told["name"], told["place"]) == ("Application", "shop--alpha--api", "shop")
+    assert (told["uid"], told["endpoint"], told["credentialsRef"]) == (uid, "https://argo.own", "")
+    assert "connection refused" in told["why"]
+    leftover = leftover_of(body)
+    assert leftover is not None
+    assert leftover.thing.marker.uid == uid
+    assert world.outside.dns.records == [], "what could go has gone"
+
+
+async def test_what_stays_is_shown_before_the_resource_goes() -> None:
+    world = await deployed()
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    shown: list[dict[str, object]] = []
+
+    def note() -> None:
+        if world.store.read(world.environment) is not None:
+            shown.append(world.store.status(world.environment))
+
+    world.store.after_write = note
+    await look_for(world, 32)
+    assert [item["name"] for item in shown[-1]["leftovers"]] == ["shop--alpha--api"]  # type: ignore[attr-defined]
+    conditions = {one["type"]: one for one in shown[-1]["conditions"]}  # type: ignore[attr-defined]
+    assert conditions["Reconciling"]["reason"] == "LeftBehind"
+    assert "Application shop--alpha--api" in conditions["Reconciling"]["message"]
+
+
+async def test_everything_is_tried_once_more_however_late_it_is() -> None:
+    world = await deployed()
+    world.store.remove(world.environment)
+    world.clock.advance(7200)  # no operator ran
+    await world.look(world.environment)
+    assert world.store.read(world.environment) is None
+    assert (world.outside.argo.applications, world.outside.dns.records, leftovers(world)) == ({}, [], [])
+
+
+async def test_the_deadline_is_by_the_api_servers_clock() -> None:
+    world = await deployed()
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    world.store.server_ahead = -timedelta(hours=1)
+    await look_for(world, 40)
+    assert world.store.read(world.environment) is not None
+    world.store.server_ahead = timedelta()
+    await look_for(world, 2)
+    assert world.store.read(world.environment) is None
+
+
+async def test_what_belongs_to_a_deleted_project_ends_with_it() -> None:
+    world = await deployed()
+    world.outside.argo.outage = DOWN
+    world.store.remove(Key("DevOpsProject", SPACE, "shop"))
+    world.clock.advance(29 * 60)
+    world.store.remove(world.environment)
+    await look_for(world, 3)
+    assert (world.store.read(world.environment), listed(world)) == (None, {"Application shop--alpha--api"})
+
+
+async def test_removal_goes_on_from_the_inventory_when_project_and_settings_are_gone() -> None:
+    world = await deployed()
+    for kind, name in (("DevOpsProject", "shop"), ("ArgoSettings", "shop"), ("DNSZone", "example.com")):
+        world.store.vanish(Key(kind, SPACE, name))
+    world.store.remove(world.environment)
+    await look_for(world, 5)
+    assert world.store.read(world.environment) is None
+    assert (world.outside.argo.applications, world.outside.dns.records) == ({}, [])
+
+
+async def test_removal_goes_on_while_paused() -> None:
+    world = await deployed()
+    world.store.annotate(world.environment, paused="true")
+    world.store.remove(world.environment)
+    await look_for(world, 5)
+    assert (world.store.read(world.environment), world.outside.argo.applications) == (None, {})
+
+
+async def test_credentials_that_the_settings_name_now_are_used() -> None:
+    world = await deployed()
+    world.store.edit(Key("ArgoSettings", SPACE, "shop"), credentialsRef={"name": "newer"})
+    world.store.remove(world.environment)
+    await look_for(world, 5)
+    assert (SPACE, "newer") in {(where.namespace, where.secret) for where in world.outside.asked_as}
+
+
+async def test_removal_does_not_wait_for_a_sync_but_ends_it() -> None:
+    world = World()
+    key = world.ask()
+    await world.until_waiting_in(StageName.SYNC, key)
+    await world.go_on(key, seconds=10)
+    assert world.outside.argo.applications["shop--alpha--api"].is_operation_requested
+    world.outside.argo.takes = timedelta(hours=9)
+    world.store.remove(world.environment)
+    await world.look(key)
+    assert world.end_of(key) == ("Cancelled", "EnvironmentRemoved")
+    await look_for(world, 5)
+    assert world.store.read(world.environment) is None
+    assert (world.outside.argo.terminated, world.outside.argo.applications) == (["shop--alpha--api"], {})
+
+
+async def test_a_secret_that_is_missing_is_waited_for_while_the_namespace_lives() -> None:
+    world = await deployed()
+    world.outside.argo.outage = Missing("Secret argo")
+    world.store.remove(world.environment)
+    await look_for(world, 20)
+    assert (world.store.read(world.environment) is None, leftovers(world)) == (False, [])
+
+
+async def test_in_a_namespace_that_is_being_deleted_a_missing_secret_is_not_waited_for() -> None:
+    world = await deployed()
+    world.store.put({"kind": "Namespace", "metadata": {"name": SPACE, "deletionTimestamp": "2026-11-23T08:00:00Z"}})
+    world.outside.argo.outage = Missing("Secret argo")
+    world.store.remove(world.environment)
+    await look_for(world, 2)
+    assert (world.store.read(world.environment), listed(world)) == (None, {"Application shop--alpha--api"})
+
+
+async def test_what_is_away_for_a_moment_is_waited_for_in_a_namespace_that_is_being_deleted_too() -> None:
+    world = await deployed()
+    world.store.put({"kind": "Namespace", "metadata": {"name": SPACE, "deletionTimestamp": "2026-11-23T08:00:00Z"}})
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    await look_for(world, 10)
+    world.outside.argo.outage = None
+    await look_for(world, 10)
+    assert (world.store.read(world.environment), leftovers(world)) == (None, [])
+
+
+@pytest.mark.parametrize("point", range(1, 13))
+async def test_a_kill_while_leaving_things_behind_loses_and_doubles_none(point: int) -> None:
+    world = await deployed(("api", "web"))
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    world.clock.advance(31 * 60)
+    kill_at(point, world.store, world.outside.all)
+    try:
+        await look_for(world, 3)
+    except* Killed:
+        world.begin_life()
+        await look_for(world, 3)
+    assert world.store.read(world.environment) is None
+    assert listed(world) == {"Application shop--alpha--api", "Application shop--alpha--web"}
+    assert len(leftovers(world)) == 2
+
+
+async def test_what_stays_of_an_orphan_is_said() -> None:
+    world = await deployed()
+    world.store.edit(Key("DevOpsProject", SPACE, "shop"), deletionPolicy="Orphan")
+    world.store.remove(world.environment)
+    said: list[str] = []
+
+    def note() -> None:
+        if world.store.read(world.environment) is not None:
+            conditions = {one["type"]: one for one in world.store.status(world.environment)["conditions"]}
+            said.append(conditions["Reconciling"]["message"])
+
+    world.store.after_write = note
+    await look_for(world, 2)
+    assert said == [
+        "Application shop--alpha--api, Record api.alpha.example.com stays: deletionPolicy is Orphan",
+    ]
+    assert "shop--alpha--api" in world.outside.argo.applications
+
+
+async def test_a_foreign_application_is_no_leftover() -> None:
+    world = await deployed()
+    world.outside.argo.applications["shop--alpha--api"] = application("shop--alpha--api", marker=None)
+    world.store.remove(world.environment)
+    await look_for(world, 32)
+    assert (world.store.read(world.environment), leftovers(world)) == (None, [])
