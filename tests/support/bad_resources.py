@@ -3,8 +3,10 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from reconciler.domain.crds import crd
 from reconciler.domain.names import API_VERSION
 from reconciler.domain.resources import (
     ArgoSettings,
@@ -17,6 +19,9 @@ from reconciler.domain.resources import (
     JenkinsSettings,
     Resource,
 )
+from reconciler.sandbox.kube.schema import Node, compile_schema, fit
+from reconciler.sandbox.kube.trees import MISSING
+from reconciler.sandbox.kube.validate import validate
 
 _PROJECT = {"git": {"url": "https://git.example.com/shop.git"}, "components": [{"name": "api"}]}
 _GOOD: Mapping[type[Resource], tuple[str, dict[str, Any]]] = {
@@ -40,6 +45,20 @@ def good(kind: type[Resource]) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "default"},
         "spec": copy.deepcopy(spec),
     }
+
+
+def complaints(kind: type[Resource], body: dict[str, Any]) -> list[str]:
+    """Return what an API server says against an object by the kind's schema and rules; unknown fields too."""
+    node = _schema(kind)
+    unknown: list[str] = []
+    fitted = fit(copy.deepcopy(body), MISSING, node, "", unknown)
+    causes = [f"{cause.field}: {cause.message}" for cause in validate(fitted, MISSING, node)]
+    return [*causes, *(f"unknown field {name}" for name in unknown)]
+
+
+@cache
+def _schema(kind: type[Resource]) -> Node:
+    return compile_schema(crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
 
 
 @dataclass(frozen=True)

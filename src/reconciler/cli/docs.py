@@ -8,8 +8,8 @@ from reconciler.cli import generated, reference
 from reconciler.cli.resource_pages import page
 from reconciler.domain.resources import KINDS
 
-PAGES = Path("docs/reference/resources")
-"""Where the repository keeps the pages of the kinds, one file each."""
+PAGES = reference.FOLDER
+"""Where the repository keeps the pages of the kinds, one file each, beside the other reference pages."""
 
 
 @click.group("docs")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from reconciler.domain import reasons
 from reconciler.domain.crds import Schema, crd, first_paragraph
 from reconciler.domain.resources.common import Resource
 
@@ -30,8 +31,20 @@ def _body(kind: type[Resource]) -> Iterator[str]:
         yield from ("## Rules", "", "Checked by the API server, besides the bounds below.", "")
         yield from (f"- {rule.message}" for rule in kind.rules)
         yield ""
+    yield from _conditions(kind.kind)
     yield from _table("spec", "What is asked for.", schema["properties"]["spec"])
     yield from _table("status", "Written by the operator.", schema["properties"]["status"])
+
+
+def _conditions(kind: str) -> Iterator[str]:
+    yield from ("## Conditions", "", "| condition | when it is True |", "|---|---|")
+    yield from (f"| `{shown.type}` | {shown.sentence} |" for shown in reasons.conditions(kind))
+    yield from ("", "Their reasons, and those of steps and stages:", "")
+    yield from ("| reason | meaning | ended by |", "|---|---|---|")
+    yield from (f"| `{one.word}` | {one.sentence} | {one.ended_by} |" for one in reasons.meanings(kind))
+    yield ""
+    if kind == reasons.RELAYS:
+        yield from ("Beside these, the reason of the first of its settings that is not ready: see their pages.", "")
 
 
 def _column(column: Schema) -> str:

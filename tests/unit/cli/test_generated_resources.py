@@ -16,7 +16,7 @@ def test_committed_crds_are_fresh() -> None:
 
 
 def test_committed_pages_are_fresh() -> None:
-    outcome = CliRunner().invoke(docs, ["resources", "--check", "--folder", str(ROOT / "docs/reference/resources")])
+    outcome = CliRunner().invoke(docs, ["resources", "--check", "--folder", str(ROOT / "docs/reference")])
     assert outcome.exit_code == 0, outcome.output
 
 
