@@ -659,3 +659,41 @@ async def test_a_stream_takes_no_permit(server: Server, make: Callable[..., Endp
         assert await anext(lines) == b"a"
         server.answer = server.ok
         await endpoint.ask("GET", "/x")
+
+
+async def test_a_retired_session_ends_what_is_under_way_and_takes_its_cookies_along(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await go_on.wait()
+        return web.json_response({"ok": True})
+
+    server.says(200, "hello", Set_Cookie="session=old")
+    endpoint = make(keeps_cookies=True)
+    await endpoint.ask("GET", "/x")
+    server.answer = slow
+    under_way = asyncio.ensure_future(endpoint.ask("GET", "/slow"))
+    await arrived.wait()
+    await endpoint.retire_session()
+    server.answer = server.ok
+    await endpoint.ask("GET", "/y")
+    assert [sent[2].get("cookie") for sent in server.requests] == [None, "session=old", None]
+    assert len(endpoint._draining) == 1
+    go_on.set()
+    assert (await under_way).status == 200
+    assert not endpoint._draining
+
+
+async def test_a_session_without_requests_under_way_is_retired_at_once(
+    server: Server, make: Callable[..., Endpoint]
+) -> None:
+    endpoint = make()
+    await endpoint.retire_session()
+    await endpoint.ask("GET", "/x")
+    await endpoint.retire_session()
+    assert not endpoint._draining
+    await endpoint.ask("GET", "/y")
+    assert len(server.requests) == 2

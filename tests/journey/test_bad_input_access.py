@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from reconciler.domain.keys import named
+from reconciler.domain.keys import Body, named
 from support.town import SHOP, Town, a_town, condition_of, is_ready, message_of, stage_of, status_of
 
 
@@ -120,3 +120,37 @@ async def test_a_secret_that_was_mended_is_read_again_when_the_old_one_is_refuse
         await town.engineer.until("JenkinsSettings", "ci", lambda b: is_ready(b) and status_of(b)["checkedAt"] > "2026")
         await town.engineer.deploy("op-1")
         assert status_of(await town.engineer.ended("op-1"))["phase"] == "Succeeded"
+
+
+async def test_a_secret_that_changes_is_noticed_by_itself_and_credentials_that_are_refused_are_told(
+    town: Town,
+) -> None:
+    engineer, doors = town.engineer, town.world.jenkins.doors
+    settings = {"projectRef": "shop", "endpoint": town.world.jenkins.url, "credentialsRef": {"name": "ci"}}
+    await engineer.secret("ci", username="reconciler", token="old-token")
+    doors.tokens.add("old-token")
+
+    async def told(status: str, reason: str) -> None:
+        def holds(body: Body) -> bool:
+            condition = condition_of(body, "CredentialsRefused")
+            return (condition.get("status"), condition.get("reason")) == (status, reason) and is_ready(body)
+
+        await engineer.until("JenkinsSettings", "ci", holds)
+
+    async with town.operator():
+        await engineer.apply("JenkinsSettings", "ci", settings)
+        await engineer.apply("DevOpsProject", "shop", {**SHOP, "jenkinsRef": {"name": "ci"}})
+        await engineer.ready()
+        await put(town, "ci", token="wrong-token")
+        await told("True", "CredentialsRefused")
+        doors.tokens.add("new-token")
+        await put(town, "ci", token="new-token")
+        await told("False", "CredentialsAccepted")
+        doors.tokens.discard("old-token")
+        await engineer.deploy("op-1")
+        assert status_of(await engineer.ended("op-1"))["phase"] == "Succeeded"
+
+    events, _ = await engineer.api.list_(named("Event"), engineer.namespace)
+    of_settings = [one for one in events if one["involvedObject"]["kind"] == "JenkinsSettings"]
+    assert {"CredentialsRefused", "CredentialsAccepted"} <= {one["reason"] for one in of_settings}
+    assert "wrong-token" not in str(events)

@@ -121,6 +121,9 @@ class ModelConnections:
     async def zones(self, settings: Any) -> Any:
         return (await self.records(settings)).client
 
+    def refusal(self, settings: Any) -> str:
+        return ""
+
     async def login(self, credential: Any, identity: str) -> GitLogin:
         raise NotImplementedError
 

@@ -11,7 +11,14 @@ from reconciler.domain.outside.builds import Credential, Folder, GitLogin, Job, 
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.outside.images import ImageRepository
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
+from reconciler.domain.resources import (
+    ArgoSettings,
+    ContainerRegistry,
+    DNSZone,
+    GitCredential,
+    JenkinsSettings,
+    Resource,
+)
 from reconciler.domain.resources.common import api_object
 from reconciler.domain.things import Where
 from reconciler.engine.acting import Actor
@@ -191,6 +198,8 @@ class Accounts(System):
     zone: Zone | None = field(default_factory=lambda: Zone("example.com"))
     own_login: GitLogin | None = None
     secrets: set[str] = field(default_factory=lambda: {"git"})
+    git_version: str = "uid-1/1"
+    refusal: str = ""
 
     async def find_zone(self, domain: str) -> Zone | None:
         self.up()
@@ -199,7 +208,7 @@ class Accounts(System):
     async def login(self, credential: GitCredential, identity: str) -> GitLogin:
         if credential.spec.secret_ref.name not in self.secrets:
             raise Missing(f"Secret {credential.spec.secret_ref.name} is not there")
-        return GitLogin(identity, "git", "s3cret")
+        return GitLogin(identity, "git", f"s3cret of {self.git_version}", version=self.git_version)
 
 
 class SetupWorld:
@@ -304,6 +313,9 @@ class Systems:
 
     async def zones(self, settings: DNSZone) -> Accounts:
         return self._world.accounts
+
+    def refusal(self, settings: Resource) -> str:
+        return self._world.accounts.refusal
 
     async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
         return self._world.accounts.own_login

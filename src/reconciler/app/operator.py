@@ -32,7 +32,7 @@ from reconciler.clients.rabbitmq import ConnectionState, RabbitMQ
 from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import ReconcilerError
 from reconciler.domain.health import Condition, PartState
-from reconciler.domain.keys import CONFIG_MAP, NAMESPACE, OUR_KINDS, Key
+from reconciler.domain.keys import CONFIG_MAP, NAMESPACE, WATCHED, Key
 from reconciler.domain.leftovers import is_leftover_key
 from reconciler.operator.cache import Cache, Change, Source
 from reconciler.operator.leadership import Leadership, Terms
@@ -93,7 +93,7 @@ class Operator:
         self.resync = Resync(
             self.kubernetes,
             self.cache,
-            OUR_KINDS,
+            WATCHED,
             namespaces=namespaces or (None,),
             interval=settings.agenda.resync_interval,
             clock=self.clock,
@@ -102,7 +102,7 @@ class Operator:
         self.shell = Shell(
             credentials,
             self.cache,
-            OUR_KINDS,
+            WATCHED,
             labelled={CONFIG_MAP: CANARY_LABEL},
             namespaces=namespaces,
             clock=self.clock,

@@ -107,7 +107,7 @@ class Shift:
         self.connections = Connections(
             settings,
             self.endpoints,
-            SecretReader(parts.kubernetes, clock, parts.secrets.learn),
+            SecretReader(parts.kubernetes, clock, parts.secrets.learn, parts.cache),
             clock,
             mask=parts.secrets.mask,
             build_changed=parts.signals.build_changed,

@@ -6,7 +6,7 @@ from typing import Any
 from reconciler.app.lines import ArgoLine
 from reconciler.deployments.retention import records_current_in, retention_key
 from reconciler.deployments.stages.queue import queued
-from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, Body, Key
+from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, SECRET, Body, Key
 from reconciler.domain.resources import Phase
 from reconciler.domain.slot import precedence
 from reconciler.operator.cache import Change, Source
@@ -16,6 +16,8 @@ _RECORD, _ENVIRONMENT, _PROJECT = "DeploymentRecord", "Environment", "DevOpsProj
 _LOOKED_AT = frozenset({*(kind.kind for kind in OUR_KINDS), CONFIG_MAP.kind})
 _SHARED = frozenset({"ContainerRegistry", "DNSZone", "GitCredential"})
 _OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings", _ENVIRONMENT)
+_GIT_CREDENTIAL, _USES_GIT = "GitCredential", ("JenkinsSettings", "ArgoSettings")
+_REFERENCES = ("credentialsRef", "secretRef")
 
 
 class Signals:
@@ -26,12 +28,18 @@ class Signals:
         self._add = add
         self._forget = forget
         self._operations: dict[str, Key] = {}
+        self._secrets: dict[Key, str] = {}
+        self._referrers: dict[tuple[str, str], set[Key]] = {}
 
     def changed(self, change: Change) -> None:
         """Hear of a resource that is another one than before."""
         key = change.key
+        if key.kind == SECRET.kind:
+            for other in self._by_secret(key):
+                self._add(other)
         if key.kind not in _LOOKED_AT:
             return
+        self._note_reference(key, change.after)
         if change.after is None:
             self._forget(key)
         elif change.source is not Source.OWN_WRITE or _spec_differs(change):
@@ -130,11 +138,8 @@ class Signals:
             yield Key(_PROJECT, namespace, name)
             if is_news:
                 yield from self._active_records(namespace, name, None)
-        if is_news and change.key.kind == "GitCredential":
-            for kind in ("JenkinsSettings", "ArgoSettings"):
-                yield from (
-                    Key(kind, namespace, body["metadata"]["name"]) for body in self._store.list_(kind, namespace)
-                )
+        if is_news and change.key.kind == _GIT_CREDENTIAL:
+            yield from self._users_of_git(namespace)
 
     def _leaving(self, namespace: str, project: str) -> Iterator[Key]:
         """Yield what is being deleted and waits for its users to be gone."""
@@ -144,7 +149,35 @@ class Signals:
                 if is_of_it and body["metadata"].get("deletionTimestamp"):
                     yield Key(kind, namespace, body["metadata"]["name"])
 
-    def _active_records(self, namespace: str, project: str, environment: str | None) -> Iterator[Key]:
+    def _users_of_git(self, namespace: str) -> Iterator[Key]:
+        for kind in _USES_GIT:
+            yield from (Key(kind, namespace, body["metadata"]["name"]) for body in self._store.list_(kind, namespace))
+
+    def _by_secret(self, secret: Key) -> Iterator[Key]:
+        """Who refers to a Secret looks, and so do those who wait for what that would open: by the wait they have."""
+        for key in sorted(self._referrers.get((secret.namespace, secret.name), ())):
+            yield key
+            if key.kind == _GIT_CREDENTIAL:
+                yield from self._users_of_git(key.namespace)
+            project = ((self._store.read(key) or {}).get("spec") or {}).get("projectRef")
+            yield from self._active_records(key.namespace, project, None)
+            for body in self._store.list_(_ENVIRONMENT, key.namespace, project=project):
+                yield Key(_ENVIRONMENT, key.namespace, body["metadata"]["name"])
+
+    def _note_reference(self, key: Key, body: Body | None) -> None:
+        """Remember which Secret a resource refers to: a namespace may have many Secrets, and few are ours."""
+        if (former := self._secrets.pop(key, None)) is not None:
+            referrers = self._referrers[key.namespace, former]
+            referrers.discard(key)
+            if not referrers:
+                del self._referrers[key.namespace, former]
+        spec = (body or {}).get("spec") or {}
+        name = next((spec[field].get("name") for field in _REFERENCES if isinstance(spec.get(field), dict)), None)
+        if name:
+            self._secrets[key] = name
+            self._referrers.setdefault((key.namespace, name), set()).add(key)
+
+    def _active_records(self, namespace: str, project: str | None, environment: str | None) -> Iterator[Key]:
         bodies = self._store.list_(_RECORD, namespace, project=project, environment=environment, active_only=True)
         for body in bodies:
             yield Key(_RECORD, namespace, body["metadata"]["name"])

@@ -142,7 +142,8 @@ class Endpoint:
         self._observe = observe
         self._ssl = ssl
         self._keeps_cookies = keeps_cookies
-        self._session: aiohttp.ClientSession | None = None
+        self._session: _Session | None = None
+        self._draining: set[_Session] = set()
         self._blocked_until = 0.0
         self._is_closed = False
 
@@ -188,16 +189,42 @@ class Endpoint:
     async def close(self) -> None:
         """Close the session for good; requests under way end with Unavailable or OutcomeUnknown."""
         self._is_closed = True
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        left = {*self._draining, *([self._session] if self._session else [])}
+        self._session = None
+        for session in left:
+            await session.opened.close()
+        self._draining.clear()
+
+    async def retire_session(self) -> None:
+        """Ask through a new session from now on (other credentials); requests under way end with the old one."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._draining.add(session)
+            await self._close_when_drained(session)
+
+    async def _close_when_drained(self, session: "_Session") -> None:
+        if session in self._draining and not session.users:
+            self._draining.discard(session)
+            await session.opened.close()
+
+    @contextlib.asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Lend the session; one that was retired meanwhile is closed by the last who gives it back."""
+        session = self._open()
+        session.users += 1
+        try:
+            yield session.opened
+        finally:
+            session.users -= 1
+            await self._close_when_drained(session)
 
     async def _attempt(self, asked: Asked, request: "_Request", seconds: float) -> Reply:
         sending = _Sending(asked.is_change)
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._open().request(
+                self._borrowed() as session,
+                session.request(
                     request.method,
                     request.url,
                     headers=request.headers,
@@ -245,7 +272,8 @@ class Endpoint:
         self, stack: contextlib.AsyncExitStack, asked: Asked, url: URL, headers: Headers, read_timeout: float
     ) -> aiohttp.ClientResponse:
         patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=read_timeout)
-        request = self._open().get(
+        session = await stack.enter_async_context(self._borrowed())
+        request = session.get(
             url, headers=headers, allow_redirects=False, timeout=patience, trace_request_ctx=_Sending(is_change=False)
         )
         try:
@@ -324,16 +352,18 @@ class Endpoint:
         query = urlencode(params, quote_via=quote)
         return URL(f"{url}{'&' if url.raw_query_string else '?'}{query}", encoded=True)
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
+    def _open(self) -> "_Session":
+        if self._session is None or self._session.opened.closed:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_mark_sent)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-                cookie_jar=aiohttp.CookieJar(unsafe=True) if self._keeps_cookies else aiohttp.DummyCookieJar(),
-                headers={"User-Agent": _USER_AGENT},
-                trace_configs=[tracing],
+            self._session = _Session(
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                    cookie_jar=aiohttp.CookieJar(unsafe=True) if self._keeps_cookies else aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": _USER_AGENT},
+                    trace_configs=[tracing],
+                )
             )
         return self._session
 
@@ -349,6 +379,14 @@ class Endpoint:
         finally:
             if self._observe is not None:
                 self._observe(operation, outcome, self.clock.monotonic() - started)
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """A session, and how many requests are under way in it."""
+
+    opened: aiohttp.ClientSession
+    users: int = 0
 
 
 @dataclass(slots=True)

@@ -66,6 +66,10 @@ class GoDaddy:
     def __init__(self, endpoint: Asks) -> None:
         self._endpoint = endpoint
 
+    async def check_access(self) -> None:
+        """Ask for the least that needs the key. Raises Refused."""
+        await self._endpoint.ask("GET", "/v1/domains", params={"limit": "1"}, operation="check_access")
+
     async def list_zones(self) -> tuple[Zone, ...]:
         """Return all zones of the account, by domain."""
         zones: list[Zone] = []

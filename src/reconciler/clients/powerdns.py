@@ -14,7 +14,8 @@ from reconciler.domain.errors import Invalid, ReconcilerError, Refused, Unavaila
 from reconciler.domain.outside.dns import RecordSet, RecordType, Zone
 from reconciler.domain.words import cut
 
-_ZONES = "/api/v1/servers/localhost/zones"
+_SERVER = "/api/v1/servers/localhost"
+_ZONES = f"{_SERVER}/zones"
 _NO_CONTENT, _UNAUTHORIZED, _NOT_FOUND, _UNPROCESSABLE = 204, 401, 404, 422
 _WRITABLE_KINDS = frozenset({"native", "master", "primary", "producer"})
 
@@ -36,6 +37,10 @@ class PowerDns:
 
     def __init__(self, endpoint: Asks) -> None:
         self._endpoint = endpoint
+
+    async def check_access(self) -> None:
+        """Ask for the least that needs the key. Raises Refused."""
+        await self._endpoint.ask("GET", _SERVER, operation="check_access")
 
     async def find_zone(self, domain: str) -> Zone | None:
         """Return the zone, if the server has it; its `problem` says when changes would be refused or useless."""

@@ -83,6 +83,18 @@ def deployment_conditions(
     return reachability(result, steps, generation, now)
 
 
+def credentials_refused(
+    conditions: Sequence[Condition], refusal: str, generation: int, now: datetime
+) -> list[Condition]:
+    """Return the conditions with whether newer credentials are refused; none where they never were."""
+    name = "CredentialsRefused"
+    if refusal:
+        return with_condition(conditions, name, "True", name, refusal, generation, now)
+    if any(condition.type == name and condition.status == "True" for condition in conditions):
+        return with_condition(conditions, name, "False", "CredentialsAccepted", "", generation, now)
+    return list(conditions)
+
+
 def reachability(
     conditions: Sequence[Condition], steps: Iterable[Step], generation: int, now: datetime
 ) -> list[Condition]:

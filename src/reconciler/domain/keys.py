@@ -76,6 +76,8 @@ OUR_KINDS = (
     DNS_ZONE,
     DEPLOYMENT_RECORD,
 )
+WATCHED = (*OUR_KINDS, SECRET)
+"""What the operator watches: what it works on, and the Secrets that are referred to."""
 KINDS: Mapping[str, Kind] = {
     kind.kind: kind for kind in (*OUR_KINDS, SECRET, CONFIG_MAP, LEASE, NAMESPACE, EVENT, CUSTOM_RESOURCE_DEFINITION)
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from reconciler.domain.answers import Answer, Done
+from reconciler.domain.answers import Answer, Done, Nudge
 from reconciler.domain.changes import Action, Change, FieldChange, difference, fingerprint
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
 from reconciler.domain.outside.builds import GitLogin
@@ -74,11 +74,13 @@ class ArgoSetup:
     def looks(self) -> Sequence[SetupLook]:
         """Return the steps in order."""
         name = argo_project(self.project.name, self.settings)
-        wanted, known = fingerprint(self.shape(), self.marker), fingerprint(self.repo_url, name)
+        version = self.login.version if self.login else ""
+        wanted, known = fingerprint(self.shape(), self.marker), fingerprint(self.repo_url, name, version)
+        renewal = partial(self._made_anew, name, known)
         repository = self._item("Repository", self.repo_url)
         return [
             SetupLook("project", partial(self._project, wanted), self._item("AppProject", name), wanted=wanted),
-            SetupLook("repository", partial(self._repository, known), repository, wanted=known),
+            SetupLook("repository", partial(self._repository, known), repository, wanted=known, renewal=renewal),
         ]
 
     def shape(self) -> ProjectShape:
@@ -117,6 +119,10 @@ class ArgoSetup:
         act = partial(self.tool.apply_repository, self.repo_url, self.login, project)
         made = self._change("Repository", self.repo_url, Action.CREATE)
         return bring(self.settings, "repository", act, made, wanted)
+
+    def _made_anew(self, project: str, wanted: str) -> Nudge:
+        act = partial(self.tool.apply_repository, self.repo_url, self.login, project)
+        return bring(self.settings, "repository", act, self._change("Repository", self.repo_url, Action.UPDATE), wanted)
 
     def _change(self, kind: str, name: str, action: Action, fields: tuple[FieldChange, ...] = ()) -> Change:
         return Change(_SYSTEM, kind, name, action, fields)

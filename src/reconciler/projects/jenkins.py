@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from reconciler.domain.answers import Answer, Done
+from reconciler.domain.answers import Answer, Done, Nudge
 from reconciler.domain.changes import Action, Change, difference, fingerprint
 from reconciler.domain.outside.builds import Credential, Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
@@ -91,9 +91,13 @@ class JenkinsSetup:
 
     def _credential_look(self, login: GitLogin) -> SetupLook:
         name = f"{self.settings.spec.folder}/{login.id}"
-        wanted = fingerprint(name, self.marker)
-        look = partial(self._credential, login, name, wanted)
-        return SetupLook("credential", look, self._item("Credential", name), wanted=wanted)
+        wanted = fingerprint(name, self.marker, login.version)
+        look, renewal = partial(self._credential, login, name, wanted), partial(self._made_anew, login, name, wanted)
+        return SetupLook("credential", look, self._item("Credential", name), wanted=wanted, renewal=renewal)
+
+    def _made_anew(self, login: GitLogin, name: str, wanted: str) -> Nudge:
+        act = partial(self.jobs.apply_credential, self.settings.spec.folder, login, self.marker)
+        return bring(self.settings, "credential", act, Change(_SYSTEM, "Credential", name, Action.UPDATE), wanted)
 
     async def _folder(self, path: str) -> Answer:
         found = await self.jobs.latest_folder(path) or await self.jobs.find_folder(path)

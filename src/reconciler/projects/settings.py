@@ -81,6 +81,7 @@ class Settings:
         now, checked_at = self.clock.now(), work.status.checked_at
         is_asked_for = asked(annotations, work.status.handled, RECONCILE_AT) is not None
         work.poll = self.polls.is_due(key, every, now, checked_at) or is_asked_for
+        work.refusal = self.systems.refusal(resource)
         await self.engine.carry_out(work)
         if not work.is_done:
             return work.status.next_look_at

@@ -13,7 +13,7 @@ from reconciler.domain.annotations import ADOPT
 from reconciler.domain.answers import Answer, Done, Nudge, Waiting
 from reconciler.domain.changes import Change
 from reconciler.domain.clock import Clock
-from reconciler.domain.conditions import kstatus, reachability, with_condition
+from reconciler.domain.conditions import credentials_refused, kstatus, reachability, with_condition
 from reconciler.domain.drift import DriftRules, as_fought, as_repair, as_reported, as_wanted, drift_of, standing
 from reconciler.domain.errors import RateLimited
 from reconciler.domain.keys import Key
@@ -54,6 +54,8 @@ class SetupLook:
         generation: of the project that it is for; kept with the step when it is done.
         wanted: a fingerprint of what is wanted; a step that was done for the same one and is not any more has drifted.
         policy: what is done about drift.
+        renewal: makes what is there anew, for what is wanted now; given where it does not show what it was made from
+            (secrets never come back).
     """
 
     name: str
@@ -62,10 +64,19 @@ class SetupLook:
     generation: int = 0
     wanted: str = ""
     policy: DriftPolicy = DriftPolicy.REPAIR
+    renewal: Callable[[], Nudge] | None = None
 
     def is_done_in(self, step: SetupStep) -> bool:
         """Tell whether the step was done for what is wanted now."""
         return step.state is StepState.DONE and bool(self.wanted) and step.wanted == self.wanted
+
+    def or_renewal(self, answer: Answer, step: SetupStep) -> Answer:
+        """Return the answer, or how to make anew what is there but was made for something else than is wanted now."""
+        if not isinstance(answer, Done) or self.renewal is None or step.wanted == self.wanted:
+            return answer
+        nudge, claim = self.renewal(), step.claim
+        was_made = claim is not None and claim.key == nudge.identity and claim.settled is Settled.DONE
+        return answer if was_made else nudge
 
 
 class SetupWork:
@@ -73,6 +84,7 @@ class SetupWork:
 
     Attributes:
         poll: whether the world is to be asked even if everything was done for what is wanted now.
+        refusal: that newer credentials are refused and the former stay in use; empty when none are.
         detail: what is worth telling of the system.
         handled: tokens of annotations that are handled when every step is done, by annotation.
     """
@@ -102,6 +114,7 @@ class SetupWork:
         self.poll = poll
         self.detail = ""
         self.handled: Mapping[str, str] = {}
+        self.refusal = ""
 
     @property
     def subject(self) -> str:
@@ -143,7 +156,7 @@ class SetupWork:
     async def _ask(self, look: SetupLook, step: SetupStep) -> Answer:
         now = self._clock.now()
         asked = await answers_of({look.name: _asked(look)}, {look.name: step}, now, self._patience, self.subject)
-        answer = _once(asked[look.name], step, now)
+        answer = _once(look.or_renewal(asked[look.name], step), step, now)
         _leave_as_it_is(answer, now)
         match answer:
             case Done():
@@ -225,6 +238,7 @@ class SetupWork:
     ) -> list[Condition]:
         conditions = _readiness(self._status, first, self._standing(), generation, now)
         conditions = reachability(conditions, steps, generation, now)
+        conditions = credentials_refused(conditions, self.refusal, generation, now)
         if text := self._standing():
             return with_condition(conditions, "Drifted", "True", "Drifted", text, generation, now)
         if any(one.type == "Drifted" and one.status == "True" for one in conditions):

@@ -55,6 +55,10 @@ class Systems(Protocol):
         """Return the zones of a DNS account."""
         ...
 
+    def refusal(self, settings: Resource) -> str:
+        """Say that newer credentials are refused, so that the former stay in use; empty when none are."""
+        ...
+
     async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
         """Return the operator's own git login, where it has one that is for this address."""
         ...

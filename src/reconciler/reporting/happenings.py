@@ -31,8 +31,9 @@ def happenings(before: Body | None, after: Body) -> list[Happening]:
         return []
     old, new = before.get("status") or {}, after.get("status") or {}
     life = _of_lifetime(old, after) if after["kind"] == Environment.kind else ()
-    of_steps = (*_of_steps(old, new), *life, *_of_drift(old, new), *_of_bugs(old, new), *_of_leftovers(old, new))
-    return [*_of_phase(old, new), *of_steps, *_of_readiness(old, new)]
+    of_steps = (*_of_steps(old, new), *life, *_of_drift(old, new))
+    others = (*_of_bugs(old, new), *_of_leftovers(old, new), *_of_credentials(old, new))
+    return [*_of_phase(old, new), *of_steps, *others, *_of_readiness(old, new)]
 
 
 def _of_leftovers(old: Part, new: Part) -> Iterator[Happening]:
@@ -114,6 +115,16 @@ def _of_bugs(old: Part, new: Part) -> Iterator[Happening]:
     is_news = stalled.get("reason") == INTERNAL_ERROR != before.get("reason")
     if is_news and not any(step.get("reason") == INTERNAL_ERROR for step in _steps(new)):
         yield Happening(INTERNAL_ERROR, stalled.get("message", ""), is_warning=True)
+
+
+def _of_credentials(old: Part, new: Part) -> Iterator[Happening]:
+    """Tell of new credentials that are refused, and of their end."""
+    name = "CredentialsRefused"
+    before, now = _condition(old, name), _condition(new, name)
+    if now.get("status") == "True" and now.get("message") != before.get("message"):
+        yield Happening(name, now.get("message", ""), is_warning=True)
+    elif now.get("status") == "False" and before.get("status") == "True":
+        yield Happening("CredentialsAccepted", "the credentials in the Secret are in use")
 
 
 def _of_readiness(old: Part, new: Part) -> Iterator[Happening]:

@@ -58,3 +58,9 @@ def test_two_replicas_run_and_may_hold_the_lease() -> None:
     leases = next(rule for rule in role["rules"] if "leases" in rule["resources"])
     assert leases["apiGroups"] == ["coordination.k8s.io"]
     assert {"get", "create", "update"} <= set(leases["verbs"])
+
+
+def test_the_role_lets_secrets_be_watched_and_not_written() -> None:
+    role = next(each for each in documents("rbac.yaml") if each["kind"] == "Role")
+    (secrets,) = (rule for rule in role["rules"] if "secrets" in rule["resources"])
+    assert set(secrets["verbs"]) == {"get", "list", "watch"}

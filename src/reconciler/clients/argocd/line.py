@@ -40,6 +40,10 @@ class Line:
             raise Unavailable("the answer does not come from an Argo CD: it names no version", system=SYSTEM)
         return version.partition("+")[0]
 
+    async def check_access(self) -> None:
+        """Ask for the least that needs an account; whether it may is not what matters (FACTS 1.2). Raises Refused."""
+        await self._ask("GET", "/api/v1/account/can-i/applications/get/*", operation="check_access")
+
     async def _ask(
         self,
         method: str,

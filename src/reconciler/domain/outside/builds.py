@@ -99,12 +99,18 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class GitLogin:
-    """Credentials for git, handed on to build server and deployment tool. Reprs hide the secrets."""
+    """Credentials for git, handed on to build server and deployment tool. Reprs hide the secrets.
+
+    Attributes:
+        version: of the Secret they come from; empty where they are the operator's own. It tells a change, for the
+            secrets themselves never come back from where they were handed on to.
+    """
 
     id: str
     username: str = ""
     password: str = field(default="", repr=False)
     ssh_private_key: str = field(default="", repr=False)
+    version: str = ""
 
 
 Parameters = Mapping[str, str]

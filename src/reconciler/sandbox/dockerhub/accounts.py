@@ -27,6 +27,7 @@ class Account:
     Attributes:
         rights: what the user may do in the own namespace; asked-for actions beyond them are left out of a token.
         failures_until_lock: failed logins until the name is locked for ten minutes.
+        access_tokens: what opens beside the password.
         registry_token_seconds: life of a registry token; None: `expires_in` is left out, which means 60.
     """
 
@@ -37,6 +38,7 @@ class Account:
     rights: frozenset[str] = frozenset({"pull", "push", "delete"})
     failures_until_lock: int = 10
     registry_token_seconds: int | None = 300
+    access_tokens: set[str] = field(default_factory=set)
     _tokens: dict[str, Grant] = field(default_factory=dict)
     _failures: int = 0
     _locked_until: float = float("-inf")
@@ -49,7 +51,7 @@ class Account:
 
     def log_in(self, username: str, password: str) -> bool:
         """Check a password and count failures."""
-        if (username, password) == (self.username, self.password):
+        if username == self.username and password in {self.password, *self.access_tokens}:
             self._failures = 0
             return True
         self._failures += 1

@@ -21,6 +21,7 @@ class GoDaddy(Simulator):
     """GoDaddy's `/v1/domains` with its quirks, each of which can be switched.
 
     Attributes:
+        other_keys: further keys of the account, with their secrets.
         restricted: the account has too few domains: everything is 403 in the vendor's words.
         limit_per_minute: requests per endpoint in a sliding minute; None: no limit.
         hints: whether a 429 says when to come back (`retryAfterSec`); it often does not.
@@ -45,6 +46,7 @@ class GoDaddy(Simulator):
     ) -> None:
         super().__init__(clock=clock, seed=seed)
         self.key, self.secret = key, secret
+        self.other_keys: set[tuple[str, str]] = set()
         self.limit_per_minute = limit_per_minute
         self.restricted = False
         self.hints = True
@@ -118,7 +120,8 @@ class GoDaddy(Simulator):
         return answer
 
     def _authenticate(self, request: web.Request) -> None:
-        if request.headers.get("Authorization", "") != f"sso-key {self.key}:{self.secret}":
+        pairs = {(self.key, self.secret), *self.other_keys}
+        if request.headers.get("Authorization", "") not in {f"sso-key {key}:{secret}" for key, secret in pairs}:
             raise Problem(401, "UNABLE_TO_AUTHENTICATE", "Unauthorized : Could not authenticate API key/secret")
 
     def _seconds_to_wait(self, request: web.Request) -> int:
