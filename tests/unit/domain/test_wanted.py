@@ -8,7 +8,7 @@ from reconciler.domain.errors import Invalid
 from reconciler.domain.names import application_name, shortened
 from reconciler.domain.outside.applications import ImageSetting
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DevOpsProject, Environment
+from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DevOpsProject, DNSZone, Environment
 from reconciler.domain.resources.common import api_object
 from reconciler.domain.wanted import (
     address_of,
@@ -35,6 +35,10 @@ def argo(**spec: Any) -> ArgoSettings:
 
 def registry(**spec: Any) -> ContainerRegistry:
     return ContainerRegistry(api_object(ContainerRegistry, "shop", SPACE, spec))
+
+
+def zone() -> DNSZone:
+    return DNSZone(api_object(DNSZone, "example.com", SPACE, {"domain": "example.com"}))
 
 
 def setting(**strategy: Any) -> ImageSetting:
@@ -114,7 +118,7 @@ def test_without_a_port_or_a_domain_there_is_no_address_and_no_record(port: int 
     bare = Environment(environment(domain=domain))
     assert address_of(bare, shop.spec.components[0]) == ""
     marker = Marker("o", "Environment", SPACE, "shop--alpha", "u")
-    items = inventory_of(shop, bare, shop.spec.components, argo(), marker)
+    items = inventory_of(shop, bare, shop.spec.components, argo(), zone(), marker)
     assert [item.kind for item in items] == ["Application"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from reconciler.domain.errors import Missing, Unavailable
 from reconciler.domain.keys import Body, Key, Kind
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
-from reconciler.domain.outside.builds import Folder, Job, JobPath, JobShape
+from reconciler.domain.outside.builds import Credential, Folder, Job, JobPath, JobShape
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
 from reconciler.domain.record_marks import hash_of, marker_name
@@ -111,7 +111,7 @@ async def test_jobs_credentials_and_folders_go_one_after_the_other() -> None:
     world = SweepWorld()
     world.jenkins.folders["team"] = Folder("team", OLD_JENKINS)
     world.jenkins.jobs["team/shop"] = Job(JobPath("team", "shop"), OLD_JENKINS, JobShape("", ""))
-    world.jenkins.credentials["team/shop-git"] = OLD_JENKINS
+    world.jenkins.credentials["team/shop-git"] = Credential("shop-git", OLD_JENKINS)
     names = (("Job", "team/shop"), ("Credential", "team/shop-git"), ("Folder", "team"))
     keys = [world.leave(kind, name, marker=OLD_JENKINS) for kind, name in names]
     await world.go_on(*keys)
