@@ -290,13 +290,16 @@ def application(name: str, *, marker: Marker | None, **changes: object) -> Appli
 
 @dataclass
 class DnsAccount(System):
-    """One zone; what is written can be read at once."""
+    """One zone; what is written can be read at once, unless it is `stale`: until when, and what is shown till then."""
 
     records: list[RecordSet] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
+    stale: tuple[datetime, Sequence[RecordSet]] | None = None
 
     async def snapshot(self, domain: str, since: datetime | None) -> Sequence[RecordSet]:
         self.up()
+        if self.stale is not None and self.clock.now() < self.stale[0]:
+            return self.stale[1]
         return tuple(self.records)
 
     async def find_record_set(self, domain: str, kind: str, name: str) -> RecordSet | None:

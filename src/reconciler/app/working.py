@@ -132,6 +132,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         leaving=leaving,
         owner=owner,
         rules=lifetimes_of(settings),
+        read_lag=settings.godaddy.read_lag,
     )
     projects = Projects(
         store=store,

@@ -160,13 +160,14 @@ class Deployments:
         running = running_of(scene, steps) if ending.phase is Phase.SUCCEEDED else {}
         environment = await self._environment(work.record)
         if environment is not None and holds(environment, work.record):
-            status = given_back(environment.status)
+            status = given_back(environment.status, now)
             if running:
-                status = made_current(environment.status, work.record, running, expires_at(scene, now))
+                status = made_current(environment.status, work.record, running, expires_at(scene, now), now)
             elif ending.phase is Phase.SUPERSEDED:
                 status = status.model_copy(update={"superseded_in_row": status.superseded_in_row + 1})
             elif ending.phase is Phase.ROLLED_BACK:
-                status = given_back(put_on_hold(environment.status, work.record.operation_id, ending.message, now))
+                held = put_on_hold(environment.status, work.record.operation_id, ending.message, now)
+                status = given_back(held, now)
             await self.store.write_status(environment.body, status.dump())
         elif running and not _is_current(environment, work.record):
             ending = ending_without_slot(scene, steps)
@@ -214,7 +215,7 @@ class Deployments:
     async def _end_without_scene(self, record: DeploymentRecord, ending: Ending) -> datetime | None:
         environment = await self._environment(record)
         if environment is not None and holds(environment, record):
-            await self.store.write_status(environment.body, given_back(environment.status).dump())
+            await self.store.write_status(environment.body, given_back(environment.status, self.clock.now()).dump())
         steps = skipped(by_key(record.status.stages or stages_of(record.spec.components)))
         status = rendered(record, steps, self.clock.now(), ending.phase, ending.reason, ending.message)
         return await self._after_the_end(DeploymentRecord(await self.store.write_status(record.body, status)))

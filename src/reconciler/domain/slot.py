@@ -71,14 +71,18 @@ def put_on_hold(status: EnvironmentStatus, operation: str, reason: str, now: dat
     return status.model_copy(update={"hold": Hold(since=now, operation=operation, reason=cut(reason))})
 
 
-def given_back(status: EnvironmentStatus) -> EnvironmentStatus:
-    """Return the status with a free slot."""
+def given_back(status: EnvironmentStatus, now: datetime) -> EnvironmentStatus:
+    """Return the status with a free slot, and since when it is free."""
     phase = EnvironmentPhase.ON_HOLD if status.hold else EnvironmentPhase.IDLE
-    return status.model_copy(update={"holder": None, "phase": phase, "extension": None})
+    return status.model_copy(update={"holder": None, "phase": phase, "extension": None, "freed_at": now})
 
 
 def made_current(
-    status: EnvironmentStatus, record: DeploymentRecord, running: Mapping[str, Running], expires_at: datetime | None
+    status: EnvironmentStatus,
+    record: DeploymentRecord,
+    running: Mapping[str, Running],
+    expires_at: datetime | None,
+    now: datetime,
 ) -> EnvironmentStatus:
     """Return the status with what a deployment brought as current and the slot given back."""
     latest = precedence(record)
@@ -86,7 +90,7 @@ def made_current(
         expires_at += status.extension
     if status.latest_requested_at is not None:
         latest = max(latest, (status.latest_requested_at, status.latest_record or ""))
-    return given_back(status).model_copy(
+    return given_back(status, now).model_copy(
         update={
             "current": {**status.current, **running},
             "inventory": [item.model_copy(update={"state": "Made"}) for item in status.inventory],

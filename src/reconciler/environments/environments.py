@@ -1,7 +1,7 @@
 """Environments: what one look at an Environment does."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -95,10 +95,11 @@ def make_environments(
     leaving: Leaving,
     owner: str,
     rules: Lifetimes | None = None,
+    read_lag: timedelta = timedelta(seconds=60),
 ) -> Environments:
-    """Make what looks at environments, with its parts."""
-    keeper, rules = SlotKeeper(store=store), rules or Lifetimes()
-    removal = Removal(store=store, looks=looks, owner=owner)
+    """Make what looks at environments, with its parts; what a zone shows may be older than it seems by `read_lag`."""
+    keeper, rules = SlotKeeper(store=store, clock=clock), rules or Lifetimes()
+    removal = Removal(store=store, looks=looks, owner=owner, read_lag=read_lag)
     clearing = Clearing(store=store, engine=engine, clock=clock, patience=patience, removal=removal)
     return Environments(
         store=store,

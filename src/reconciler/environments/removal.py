@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from reconciler.domain.keys import Key
 from reconciler.domain.records import Policy
@@ -25,24 +26,31 @@ class Removal:
     store: Store
     looks: Looks
     owner: str
+    read_lag: timedelta
 
     def steps(self, environment: Environment) -> Mapping[str, Look]:
         """Return how each thing in the inventory goes, by the names of the steps."""
         steps: dict[str, Look] = {}
         marker, zones = marker_of(environment, self.owner), self._zones(environment)
-        argo = self._argo(environment)
+        argo, shown_at = self._argo(environment), self._last_write_shown_at(environment)
         for item in environment.status.inventory:
             thing = thing_of(item, environment.namespace, marker)
             if item.kind == "Record":
                 zone = zones.get(item.place)
                 where = where_of(zone) if zone else thing.where
                 policy = Policy(zone.spec.policy.value) if zone else Policy.SYNC
-                steps[step_of(thing)] = self.looks.removing_records(where, item.place, marker, policy)
+                steps[step_of(thing)] = self.looks.removing_records(where, item.place, marker, policy, shown_at)
                 continue
             if argo is not None and (argo.spec.endpoint or "") == item.endpoint:
                 thing = replace(thing, where=where_of(argo))
             steps[step_of(thing)] = self.looks.removing(thing)
         return steps
+
+    def _last_write_shown_at(self, environment: Environment) -> datetime | None:
+        """Return from when on a zone shows all that the last holder of the slot wrote."""
+        holder, freed_at = environment.status.holder, environment.status.freed_at
+        last_write = freed_at or (holder.since if holder else None)
+        return last_write + self.read_lag if last_write else None
 
     def _argo(self, environment: Environment) -> ArgoSettings | None:
         namespace, name = environment.namespace, environment.spec.project_ref

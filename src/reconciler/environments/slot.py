@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import kstatus
 from reconciler.domain.errors import NotFound
 from reconciler.domain.keys import Key
@@ -17,6 +18,7 @@ class SlotKeeper:
     """Takes the slot back from a record that has ended or is gone: a kill may have come between the two writes."""
 
     store: Store
+    clock: Clock
 
     async def free(self, environment: Environment) -> Environment:
         """Return the environment as it stands after its slot was taken back, if there was reason to."""
@@ -25,7 +27,7 @@ class SlotKeeper:
             return environment
         if not await self._has_ended(environment, holder):
             return environment
-        status = given_back(environment.status)
+        status = given_back(environment.status, self.clock.now())
         return Environment(await self.store.write_status(environment.body, status.dump()))
 
     async def _has_ended(self, environment: Environment, holder: Holder) -> bool:

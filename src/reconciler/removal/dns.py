@@ -37,6 +37,7 @@ class GoingRecords:
     Attributes:
         by_uid: take only what this incarnation has marked: for leftovers.
         only: the one name to take; None: all.
+        shown_at: from when on a read shows all that was written before: that nothing is left is believed of none older.
     """
 
     records: RemovableRecords
@@ -45,12 +46,17 @@ class GoingRecords:
     policy: Policy = Policy.SYNC
     by_uid: bool = False
     only: str | None = None
+    shown_at: datetime | None = None
 
     async def look(self, step: SetupStep, now: datetime) -> Answer:
         """Answer what of it is still there."""
-        actual = await self.records.snapshot(self.domain, step.claim.at if step.claim else None)
+        is_shown = self.shown_at is None or now >= self.shown_at
+        moments = (step.claim.at if step.claim else None, self.shown_at if is_shown else None)
+        actual = await self.records.snapshot(self.domain, max((at for at in moments if at), default=None))
         planned = plan([], actual, marker=self.marker, policy=self.policy, sweeps=self.by_uid)
         change = next((one for one in planned.changes if self.only in (None, one.name)), None)
+        if change is None and not is_shown:
+            return Waiting("the last writes to show at the provider", self.shown_at, reason="ReadLag", system="dns")
         if change is None:
             return Done()
         record = change.record

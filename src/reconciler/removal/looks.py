@@ -55,12 +55,15 @@ class Looks:
         """Return how a thing goes with the resource that has it, whichever incarnation of that has marked it."""
         return self._look(thing, thing.marker.is_same_owner)
 
-    def removing_records(self, where: Where, domain: str, marker: Marker, policy: Policy) -> Look:
-        """Return how all records of a resource in a zone go."""
+    def removing_records(
+        self, where: Where, domain: str, marker: Marker, policy: Policy, shown_at: datetime | None = None
+    ) -> Look:
+        """Return how all records of a resource in a zone go; see `GoingRecords` for `shown_at`."""
 
         async def look(step: SetupStep, now: datetime) -> Answer:
             records = await self.systems.removable_records(where)
-            return await GoingRecords(records=records, domain=domain, marker=marker, policy=policy).look(step, now)
+            ours = GoingRecords(records=records, domain=domain, marker=marker, policy=policy, shown_at=shown_at)
+            return await ours.look(step, now)
 
         return look
 

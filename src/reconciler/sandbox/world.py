@@ -141,6 +141,7 @@ class World:
             "GODADDY_KEY": self.godaddy.key,
             "GODADDY_SECRET": self.godaddy.secret,
             "GODADDY_STARTS_FULL": "false",
+            "GODADDY_READ_LAG": "1s",
             # An outage here lasts seconds, not minutes; nothing takes longer than a few seconds to answer.
             "RECONCILER_BREAKER_OPEN": "2s",
             "JENKINS_TIMEOUT": "5s",

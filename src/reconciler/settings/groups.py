@@ -281,6 +281,11 @@ class GoDaddy(Group):
         description="Count the window as used up at the start: the process before this one may have used it. "
         "The first request then goes after a minute.",
     )
+    read_lag: Patience = Field(
+        60 * _SECOND,
+        description="So long after a write a read may still show what was before: that nothing of an environment is "
+        "left is believed only of a read begun later.",
+    )
     timeout: Patience = Field(30 * _SECOND, description="For one request.")
     concurrency: Count = Field(8, description="Requests under way at once.")
     limited_for: Patience = Field(

@@ -73,7 +73,7 @@ def test_each_holder_has_its_own_epoch() -> None:
     for name in ("a", "b", "c"):
         status = taken(status, asked(name), [], EIGHT)
         epochs.append(status.holder.epoch if status.holder else 0)
-        status = given_back(status)
+        status = given_back(status, EIGHT)
     assert epochs == [1, 2, 3]
     assert status.holder is None
 
@@ -112,7 +112,7 @@ def test_a_record_is_overtaken_by_what_is_current_for_its_components(one: Deploy
 
 def test_a_deployment_adds_to_what_is_current_and_leaves_other_components() -> None:
     status = free_slot().status.model_copy(update={"current": current(api=EIGHT), "superseded_in_row": 3})
-    status = made_current(status, asked("b"), current(web=EIGHT), EIGHT + timedelta(hours=1))
+    status = made_current(status, asked("b"), current(web=EIGHT), EIGHT + timedelta(hours=1), EIGHT)
     assert set(status.current) == {"api", "web"}
     assert (status.superseded_in_row, status.holder, status.expires_at) == (0, None, EIGHT + timedelta(hours=1))
 
@@ -121,5 +121,5 @@ def test_a_deployment_adds_to_what_is_current_and_leaves_other_components() -> N
 def test_the_newest_that_became_current_is_never_forgotten(records: list[DeploymentRecord]) -> None:
     status = free_slot().status
     for one in records:
-        status = made_current(status, one, {}, None)
+        status = made_current(status, one, {}, None, EIGHT)
     assert (status.latest_requested_at, status.latest_record) == max(precedence(one) for one in records)

@@ -33,6 +33,16 @@ async def until_gone(world: World, *others: Key) -> None:
     raise AssertionError("it never went")
 
 
+async def test_that_nothing_is_left_is_not_believed_of_a_read_that_may_lag_behind_the_last_write() -> None:
+    world = await deployed()
+    world.outside.dns.stale = (world.clock.now() + timedelta(seconds=50), (FOREIGN,))
+    world.store.remove(world.environment)
+    await world.go_on(world.environment, seconds=30)
+    assert "the last writes to show" in world.slot().status.conditions[0].message
+    await until_gone(world)
+    assert world.outside.dns.records == [FOREIGN]
+
+
 async def test_the_slot_comes_back_from_a_record_that_has_ended_or_is_gone() -> None:
     world = World()
     key = world.ask()

@@ -229,7 +229,7 @@ async def test_nobody_is_warned_while_a_deployment_is_about_to_move_the_end() ->
 async def test_what_is_asked_to_expire_ends_now() -> None:
     world = await living()
     world.store.annotate(world.environment, expire="now")
-    await world.go_on(world.environment, seconds=60)
+    await world.go_on(world.environment, seconds=120)
     assert (world.slot().status.phase, world.slot().status.handled[EXPIRE]) == ("Expired", "now")
     assert world.outside.argo.applications == {}
 
@@ -238,7 +238,7 @@ async def test_what_has_no_ttl_can_be_asked_to_expire_too() -> None:
     world = World()
     await world.until_ended(world.ask())
     world.store.annotate(world.environment, expire="now")
-    await world.go_on(world.environment, seconds=60)
+    await world.go_on(world.environment, seconds=120)
     assert world.slot().status.phase == "Expired"
 
 

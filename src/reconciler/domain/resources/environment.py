@@ -135,6 +135,9 @@ class EnvironmentStatus(Status):
     phase: EnvironmentPhase = EnvironmentPhase.IDLE
     holder: Holder | None = None
     epoch: int = Field(default=0, description="Rises with each holder; written on what the holder changes.")
+    freed_at: Moment | None = Field(
+        default=None, description="When the slot was last given back: what its holder wrote outside is older."
+    )
     superseded_in_row: int = 0
     current: dict[str, Running] = Field(default={}, max_length=20)
     latest_requested_at: Moment | None = Field(
