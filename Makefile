@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## Watch a project being set up and deployed, on this machine, in half a minute
+demo: install ## Watch a project being set up, deployed and removed, on this machine, in half a minute
 	@$(BIN)/reconciler demo
 
 test: install ## Run all tests

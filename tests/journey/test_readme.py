@@ -102,6 +102,13 @@ def test_the_first_minute_ends_by_itself_and_shows_addresses() -> None:
     assert "all as it should be" in said
 
 
+def test_the_first_minute_ends_with_nothing_of_ours_left_by_the_simulators_own_lists() -> None:
+    said = finished(run(block("make demo").replace("make demo", ".venv/bin/reconciler demo --pace 0")))
+    for system in ("Jenkins", "Argo CD", "GoDaddy"):
+        assert re.search(rf"^  {system}: nothing of ours is left, [1-9]\d* of others' untouched$", said, re.MULTILINE)
+    assert "acme/shop-api, acme/shop-web kept" in said
+
+
 @pytest.mark.parametrize("target", ["test", "check", "simulate"])
 def test_the_other_commands_are_targets_of_the_makefile(target: str) -> None:
     finished(run(block(f"make {target}").replace("make", "make --dry-run")))

@@ -24,6 +24,7 @@ PERFORMANCES = [
     *[("supersede", weather) for weather in ("calm", "slow")],
     *[("cancel", weather) for weather in ("calm", "slow")],
     *[("rollback", weather) for weather in ("calm", "slow")],
+    *[("clean-up", weather) for weather in ("calm", "flapping")],
 ]
 EXTERNAL = {
     "first-deployment": {"builds": 4, "syncs": 4, "records": 4, "repositories": 2},
@@ -36,6 +37,7 @@ EXTERNAL = {
     "supersede": {"builds": 4, "syncs": 2, "records": 2, "repositories": 2},
     "cancel": {"builds": 6, "syncs": 6, "records": 2, "repositories": 2},
     "rollback": {"builds": 6, "records": 2, "repositories": 2},
+    "clean-up": {"builds": 4, "syncs": 4, "records": 4, "repositories": 2},
 }
 """How many syncs a rollback takes depends on which component had begun when the other one failed."""
 SIDE_BY_SIDE = 6
@@ -76,7 +78,17 @@ ENDS = {
     "supersede": ["Succeeded", "Superseded", "Succeeded", "Superseded"],
     "cancel": ["Succeeded", "Succeeded", "Cancelled", "Cancelled"],
     "rollback": ["Succeeded", "Succeeded", "RolledBack", "Superseded", "Succeeded"],
+    "clean-up": ["Succeeded"] * 3,
 }
+
+
+@pytest.mark.parametrize("weather", ["calm", "flapping"])
+def test_a_clean_up_leaves_nothing_of_ours_and_all_of_others(started: Started, weather: str) -> None:
+    found = started["clean-up", weather].result().document["remains"]
+    nothing: dict[str, list[str]] = {"Jenkins": [], "Argo CD": [], "GoDaddy": []}
+    assert (found["left"], found["lost"]) == (nothing, nothing)
+    assert found["untouched"] == {"Jenkins": 1, "Argo CD": 1, "GoDaddy": 6}
+    assert found["kept"] == ["acme/shop-api", "acme/shop-web"]
 
 
 def run(*arguments: str) -> Played:

@@ -13,9 +13,9 @@ from reconciler.sandbox.weather import Weather
 @click.option("--pace", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="0: instant; 1: to follow.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 def demo(pace: float, seed: int) -> None:
-    """Watch a project being set up and deployed, on this machine: a real operator among simulated systems."""
+    """Watch a project being set up, deployed and removed, on this machine: a real operator among simulated systems."""
     options = Options(
-        scenario="first-deployment",
+        scenario="clean-up",
         seed=seed,
         operations=0,
         weather=Weather.CALM,

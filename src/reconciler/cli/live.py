@@ -16,7 +16,7 @@ from rich.text import Text
 from reconciler.domain.messages import EventType
 from reconciler.domain.resources import StageName
 from reconciler.sandbox.office import Beat
-from reconciler.sandbox.scenarios import Play
+from reconciler.sandbox.scenarios import Chore, Play
 from reconciler.sandbox.watching import OperationView, StageView
 
 _FRAMES_PER_SECOND = 10
@@ -57,8 +57,8 @@ class LiveView:
     def picture(self) -> RenderableType:
         """Return how everything stands now."""
         views = [view for request in self._play.sent if (view := self._play.view(request)) is not None]
-        parts = [self._header(), *(part for view in views for part in self._operation(view))]
-        room = self._console.height - _HEADER_LINES - sum(map(_height, views)) - 2
+        parts = [self._header(), *(part for view in views for part in self._operation(view)), *self._chores()]
+        room = self._console.height - _HEADER_LINES - sum(map(_height, views)) - len(self._play.chores) - 2
         return Group(*parts, *self._heartbeats(max(_FEWEST_BEATS, min(_MOST_BEATS, room))))
 
     async def _draw(self, live: Live) -> None:
@@ -135,13 +135,19 @@ class LiveView:
         if stage is None:
             return Text("")
         glyph, style = _GLYPHS.get(stage.state) or (self._spin(), "cyan")
-        if self._ascii:
-            glyph = _PLAIN.get(glyph, "*" if not glyph.isascii() else glyph)
         seconds = f" {stage.seconds(self._now()):.1f} s" if stage.state not in {"Pending", "Skipped"} else ""
-        return Text(f"{glyph}{seconds}", style)
+        return Text(f"{self._plain(glyph)}{seconds}", style)
 
     def _spin(self) -> str:
         return _SPINNER[int(self._now().timestamp() * _FRAMES_PER_SECOND) % len(_SPINNER)]
+
+    def _chores(self) -> Iterator[RenderableType]:
+        for chore in self._play.chores:
+            glyph = Text(self._plain("✓"), "green") if chore.ended else Text(self._plain(self._spin()), "cyan")
+            yield Text.assemble(" ", glyph, (f" {chore.what}", "bold"), f"  {chore.seconds(self._now()):.1f} s")
+
+    def _plain(self, glyph: str) -> str:
+        return _PLAIN.get(glyph, "*" if not glyph.isascii() else glyph) if self._ascii else glyph
 
     # Heartbeats
 
@@ -172,6 +178,12 @@ def line_of(beat: Beat) -> str:
     else:
         words = f"{stage} {said['state']}: {said['message']}" if said["message"] else stage or said["phase"]
     return f"{at:%H:%M:%S}.{at.microsecond // 100000} {beat.routing_key} {said['progress']:>3} % {words}"
+
+
+def chore_line(chore: Chore) -> str:
+    """Return what was done at the farewell in one line."""
+    ended = chore.ended or chore.began
+    return f"{ended:%H:%M:%S}.{ended.microsecond // 100000} {chore.what}: done in {chore.seconds(ended):.1f} s"
 
 
 def plain_lines(play: Play, say: Callable[[str], None]) -> None:

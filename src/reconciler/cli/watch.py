@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from reconciler.cli.guide import program
-from reconciler.cli.live import LiveView, plain_lines
+from reconciler.cli.live import LiveView, chore_line, plain_lines
 from reconciler.sandbox.report import Report
 from reconciler.sandbox.scenarios import Play
 
@@ -28,8 +28,9 @@ async def watch(play: Play, within: float, console: Console) -> Report:
         _say(console, f"freeleaps-devops-reconciler: {title}")
         _say(console, "The operator is real; every system around it is simulated here, on loopback.")
         plain_lines(play, lambda line: _say(console, line))
+        play.listen(lambda chore: _say(console, chore_line(chore)))
         report = await play.perform(within)
-        _say(console, "\n".join(report.text()))
+        _say(console, "\n".join(report.told()))
     _say(console, "\n".join(_summary(report)))
     return report
 
@@ -43,11 +44,14 @@ def _summary(report: Report) -> Iterator[str]:
     addresses = dict.fromkeys(address for one in report.outcomes for address in one.view.addresses)
     yield ""
     if addresses:
-        yield "Addresses"
+        yield "Addresses" if report.remains is None else "Addresses, while they stood"
         yield from (f"  {address}" for address in addresses)
     yield "Counted by the simulated systems"
     yield f"  {counts.builds} builds in Jenkins, {counts.syncs} syncs in Argo CD"
     yield f"  {counts.records} DNS records at GoDaddy, {counts.repositories} repositories at Docker Hub"
+    if report.remains:
+        yield "Left in the simulated systems, by their own lists"
+        yield from (f"  {line}" for line in report.remains.text())
     yield f"Heartbeats: {sum(one.heartbeats for one in report.outcomes)}"
     yield from (f"problem: {problem}" for problem in report.problems)
     yield f"Result: {'all as it should be' if report.ok else 'NOT as it should be'}"

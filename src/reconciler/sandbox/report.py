@@ -7,6 +7,7 @@ from typing import Any
 from reconciler.domain.messages import EventType
 from reconciler.domain.names import record_name
 from reconciler.sandbox.office import BackOffice
+from reconciler.sandbox.remains import Remains
 from reconciler.sandbox.running import Sandbox
 from reconciler.sandbox.samples import Request
 from reconciler.sandbox.watching import OperationView, deployment, set_up
@@ -77,6 +78,8 @@ class Report:
     outcomes: tuple[Outcome, ...]
     external: External
     problems: tuple[str, ...]
+    remains: Remains | None = None
+    """What a farewell left, where the scenario has one."""
 
     @property
     def ok(self) -> bool:
@@ -91,16 +94,24 @@ class Report:
             "seed": self.seed,
             "operations": [outcome.document() for outcome in self.outcomes],
             "external": self.external.document(),
+            **({"remains": self.remains.document()} if self.remains else {}),
         }
 
     def text(self) -> Iterator[str]:
         """Yield the report in lines for a person."""
+        yield from self.told()
+        counts = ", ".join(f"{count} {name}" for name, count in self.external.document().items())
+        yield f"counted by the simulated systems: {counts}"
+        if self.remains:
+            yield "after all was removed, by the simulated systems' own lists:"
+            yield from (f"  {line}" for line in self.remains.text())
+        yield from (f"problem: {problem}" for problem in self.problems)
+
+    def told(self) -> Iterator[str]:
+        """Yield what became of the operations."""
         yield f"scenario {self.scenario}, seed {self.seed}: {'ok' if self.ok else 'NOT OK'}"
         for outcome in self.outcomes:
             yield from _lines(outcome)
-        counts = ", ".join(f"{count} {name}" for name, count in self.external.document().items())
-        yield f"counted by the simulated systems: {counts}"
-        yield from (f"problem: {problem}" for problem in self.problems)
 
 
 def outcome_of(sandbox: Sandbox, request: Request) -> Outcome:

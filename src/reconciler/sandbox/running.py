@@ -11,7 +11,7 @@ from typing import Literal, Self, TextIO
 
 from reconciler.app.operator import Operator
 from reconciler.clients.kubernetes import Credentials, Kubernetes
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import Body, Key, Kind
 from reconciler.operator.cache import Cache, Change
 from reconciler.sandbox.apart import NotReady, OperatorProcess
 from reconciler.sandbox.office import BackOffice
@@ -117,6 +117,14 @@ class Sandbox:
     async def edit(self, kind: str, name: str, patch: Body) -> None:
         """Change a resource of the operator's namespace as a person does."""
         await self.kubernetes.patch(kind, NAMESPACE, name, patch)
+
+    async def delete(self, kind: str, name: str) -> None:
+        """Delete a resource of the operator's namespace as a person does."""
+        await self.kubernetes.delete(kind, NAMESPACE, name)
+
+    def names(self, kind: Kind) -> tuple[str, ...]:
+        """Return the names of all resources of a kind in the operator's namespace."""
+        return tuple(key.name for key in self._known.keys(kind.kind, NAMESPACE))
 
     async def until(self, is_so: Callable[[], object]) -> None:
         """Wait until something about the resources is so."""

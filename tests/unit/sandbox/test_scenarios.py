@@ -15,7 +15,7 @@ from reconciler.sandbox.judging import problems
 from reconciler.sandbox.office import Beat
 from reconciler.sandbox.report import External, Outcome, Report, address_records
 from reconciler.sandbox.samples import SHOP, Requests
-from reconciler.sandbox.scenarios import SCENARIOS, Play
+from reconciler.sandbox.scenarios import SCENARIOS, Chore, Play
 from reconciler.sandbox.watching import OperationView, deployment, set_up
 from reconciler.sandbox.world import DOMAIN, World
 
@@ -51,7 +51,7 @@ def world() -> Iterator[World]:
 def test_every_scenario_of_the_issue_is_there_with_one_line_about_it() -> None:
     assert set(SCENARIOS) >= {
         *("first-deployment", "broken-build", "outage", "bad-message"),
-        *("crash", "broker-down", "flapping", "supersede", "cancel", "rollback"),
+        *("crash", "broker-down", "flapping", "supersede", "cancel", "rollback", "clean-up"),
     }
     for name, scenario in SCENARIOS.items():
         assert scenario.name == name
@@ -160,6 +160,7 @@ class Stage:
     """A performance of which only the picture is wanted."""
 
     sent = ("one",)
+    chores = (Chore("Expire environment shop--alpha", NOW, NOW), Chore("Delete project shop", NOW))
 
     def __init__(self, view: OperationView) -> None:
         self._view = view
@@ -183,3 +184,5 @@ def test_the_picture_fits_the_terminal(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert len(lines) <= 24
     assert any("Deploy shop to alpha" in line for line in lines)
+    assert " ✓ Expire environment shop--alpha  0.0 s" in map(str.rstrip, lines)
+    assert any(line.rstrip().endswith(" Delete project shop  0.0 s") for line in lines)

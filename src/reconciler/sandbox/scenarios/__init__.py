@@ -6,11 +6,12 @@ from reconciler.sandbox.scenarios.bad_message import BAD_MESSAGE
 from reconciler.sandbox.scenarios.broken_build import BROKEN_BUILD
 from reconciler.sandbox.scenarios.broker_down import BROKER_DOWN
 from reconciler.sandbox.scenarios.cancel import CANCEL
+from reconciler.sandbox.scenarios.clean_up import CLEAN_UP
 from reconciler.sandbox.scenarios.crash import CRASH
 from reconciler.sandbox.scenarios.first_deployment import FIRST_DEPLOYMENT
 from reconciler.sandbox.scenarios.flapping import FLAPPING
 from reconciler.sandbox.scenarios.outage import OUTAGE
-from reconciler.sandbox.scenarios.play import Play, Scenario
+from reconciler.sandbox.scenarios.play import Chore, Play, Scenario
 from reconciler.sandbox.scenarios.rollback import ROLLBACK
 from reconciler.sandbox.scenarios.supersede import SUPERSEDE
 
@@ -27,8 +28,9 @@ SCENARIOS: Mapping[str, Scenario] = {
         SUPERSEDE,
         CANCEL,
         ROLLBACK,
+        CLEAN_UP,
     )
 }
 """All scenarios by name."""
 
-__all__ = ["SCENARIOS", "Play", "Scenario"]
+__all__ = ["SCENARIOS", "Chore", "Play", "Scenario"]

@@ -1,22 +1,25 @@
 """What a scenario is made of, and what it may do: send, wait, expect."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 
 from reconciler.domain.clock import Clock, SystemClock
 from reconciler.domain.names import application_name, record_name
 from reconciler.sandbox.judging import problems
+from reconciler.sandbox.remains import Standing, remains, standing
 from reconciler.sandbox.report import Report, external_of, outcome_of, view_of
 from reconciler.sandbox.running import Sandbox
 from reconciler.sandbox.samples import SAMPLES, Request, Requests, Sample
 from reconciler.sandbox.watching import OperationView
 from reconciler.sandbox.weather import Weather
+from reconciler.sandbox.world import World
 
 _LAST_WORDS = 10.0
+_FAREWELL = 120.0
 _OPERATIONS_PER_PROJECT = 10
 
 
@@ -30,6 +33,8 @@ class Scenario:
         operations: how many there are when nobody says.
         variables: settings of the operator that the story needs.
         apart: the operator lives in a process of its own, because the story kills it.
+        before: prepares the world before anything is asked for.
+        farewell: removes again what the story made, after it was judged; what then stands is compared with before.
     """
 
     name: str
@@ -38,6 +43,21 @@ class Scenario:
     operations: int
     variables: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
+    before: Callable[[World], None] = lambda _: None
+    farewell: Callable[["Play"], Awaitable[None]] | None = None
+
+
+@dataclass
+class Chore:
+    """One thing that is done at the farewell, for who watches."""
+
+    what: str
+    began: datetime
+    ended: datetime | None = None
+
+    def seconds(self, now: datetime) -> float:
+        """Return how long it took, or takes until `now`."""
+        return max(0.0, ((self.ended or now) - self.began).total_seconds())
 
 
 class Play:
@@ -47,6 +67,7 @@ class Play:
         operations: how many are asked for.
         dice: everything random of the story.
         weather: over all systems, where the story does not change it.
+        chores: what was done at the farewell, and is being done.
     """
 
     def __init__(
@@ -71,6 +92,9 @@ class Play:
         self._clock = clock or SystemClock()
         self._sent: list[Request] = []
         self._problems: list[str] = []
+        self._kept: dict[str, OperationView] = {}
+        self._listeners: list[Callable[[Chore], None]] = []
+        self.chores: list[Chore] = []
 
     @property
     def sent(self) -> tuple[Request, ...]:
@@ -79,6 +103,8 @@ class Play:
 
     async def perform(self, within: float) -> Report:
         """Play, wait for every end, judge."""
+        self.scenario.before(self.world)
+        before = standing(self.world)
         self.world.set_weather(self.weather)
         try:
             async with asyncio.timeout(within):
@@ -89,7 +115,20 @@ class Play:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self.sandbox.until(self._all_announced)
-        return self._report()
+        report = self._report()
+        return report if self.scenario.farewell is None else await self._leave(report, self.scenario.farewell, before)
+
+    async def _leave(self, report: Report, farewell: Callable[["Play"], Awaitable[None]], before: Standing) -> Report:
+        """Remove what was made, and judge by the simulators' own lists what is left."""
+        self._problems.clear()
+        self._kept = {outcome.view.id: outcome.view for outcome in report.outcomes}
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await farewell(self)
+        except TimeoutError:
+            self._problems.append(f"not removed after {_FAREWELL:.0f} s")
+        found = remains(self.world, before)
+        return replace(report, problems=(*report.problems, *self._problems, *found.problems), remains=found)
 
     # What a story may do.
 
@@ -132,8 +171,22 @@ class Play:
             await self.office.ended(request.operation_id)
 
     def view(self, request: Request) -> OperationView | None:
-        """Return how far an operation is."""
-        return view_of(self.sandbox, request)
+        """Return how far an operation is; once it is removed, how it ended."""
+        return self._kept.get(request.operation_id) or view_of(self.sandbox, request)
+
+    @asynccontextmanager
+    async def chore(self, what: str) -> AsyncIterator[None]:
+        """Do something at the farewell, before the eyes of who watches."""
+        chore = Chore(what, self._clock.now())
+        self.chores.append(chore)
+        yield
+        chore.ended = self._clock.now()
+        for listener in self._listeners:
+            listener(chore)
+
+    def listen(self, listener: Callable[[Chore], None]) -> None:
+        """Tell `listener` of every chore that is done."""
+        self._listeners.append(listener)
 
     async def cancel(self, request: Request) -> None:
         """Ask for the end of a deployment, as a person does."""
