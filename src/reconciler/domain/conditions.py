@@ -15,6 +15,7 @@ REACHABLE = {
     "registry": "RegistryReachable",
     "dns": "DNSReachable",
 }
+_REFUSED = "CredentialsRefused"
 _AWAY = frozenset({"Unavailable", "RateLimited", "CircuitOpen", "OutcomeUnknown", "Refused"})
 
 
@@ -87,11 +88,10 @@ def credentials_refused(
     conditions: Sequence[Condition], refusal: str, generation: int, now: datetime
 ) -> list[Condition]:
     """Return the conditions with whether newer credentials are refused; none where they never were."""
-    name = "CredentialsRefused"
     if refusal:
-        return with_condition(conditions, name, "True", name, refusal, generation, now)
-    if any(condition.type == name and condition.status == "True" for condition in conditions):
-        return with_condition(conditions, name, "False", "CredentialsAccepted", "", generation, now)
+        return with_condition(conditions, _REFUSED, "True", _REFUSED, refusal, generation, now)
+    if any(condition.type == _REFUSED and condition.status == "True" for condition in conditions):
+        return with_condition(conditions, _REFUSED, "False", "CredentialsAccepted", "", generation, now)
     return list(conditions)
 
 

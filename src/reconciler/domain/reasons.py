@@ -44,6 +44,7 @@ CONDITIONS: tuple[Shown, ...] = (
     Shown("Reconciling", _ALL, "The operator is at it, or waits for something that ends by itself."),
     Shown("Stalled", _ALL, "It does not go on without a person, or has ended badly."),
     Shown("Drifted", _OWNERS, "Something outside differs from what is wanted and is left so for now."),
+    Shown("CredentialsRefused", _SETTINGS, "Newer credentials are refused; the former stay in use."),
     Shown("JenkinsReachable", (PROJECT, RECORD, JENKINS), "Jenkins answers. Absent while it never failed."),
     Shown("ArgoReachable", (PROJECT, ENVIRONMENT, RECORD, ARGO), "Argo CD answers. Absent while it never failed."),
     Shown("RegistryReachable", (PROJECT, RECORD, REGISTRY), "The registry answers. Absent while it never failed."),
@@ -110,6 +111,9 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(
         "DriftFought", _OWNERS, _PERSON, "Somebody undoes our repairs again and again; they come more and more rarely."
     ),
+    # Credentials.
+    Meaning("CredentialsRefused", _SETTINGS, _PERSON, "The system refuses what the Secret holds now; correct it."),
+    Meaning("CredentialsAccepted", _SETTINGS, _NOBODY, "On `CredentialsRefused`: what the Secret holds is in use."),
     # The spec and what it refers to.
     Meaning("InvalidSpec", _ALL, _PERSON, "The spec breaks a rule; the message names field and rule."),
     Meaning(

@@ -128,6 +128,6 @@ class Answer:
 def test_the_declared_conditions_are_those_that_are_set() -> None:
     calls = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
     setting = (call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "with_condition")
-    named = {word for node in setting for word in words(node, {})}
+    named = {word for node in setting for word in words(node, constants())}
     states: set[str] = {*get_args(KState), *REACHABLE.values()}
     assert {shown.type for shown in CONDITIONS} == named | states
