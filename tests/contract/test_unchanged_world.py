@@ -17,11 +17,12 @@ from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
 from reconciler.projects.settings import Settings
+from reconciler.projects.tear_down import TearDown
 from reconciler.sandbox.world import DOMAIN, World
 from reconciler.settings import load
 from reconciler.telemetry.metrics import Metrics
 from support.moments import ManualClock
-from support.scene import OWNER, SPACE, Ledger, environment, project
+from support.scene import OWNER, SPACE, Ledger, environment, leaving_of, looks_of, project
 from support.store import MemoryStore
 
 LOGIN = {"username": "Ym90", "password": "czNjcmV0"}
@@ -64,6 +65,15 @@ class Pass:
             patience=patience,
             systems=self.connections,
             logins=self.connections,
+            tear_down=TearDown(
+                store=self.store,
+                engine=engine,
+                clock=self.clock,
+                patience=patience,
+                looks=looks_of(self.connections, self.store),
+                leaving=leaving_of(self.store, self.clock),
+                owner=OWNER,
+            ),
             owner=OWNER,
         )
 
