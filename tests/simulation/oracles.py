@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tests.simulation.broker import Broker
     from tests.simulation.kube import KubeApi
 
-_ENDS = frozenset(phase.value for phase in Phase if phase.is_end)
+ENDS = frozenset(phase.value for phase in Phase if phase.is_end)
+"""The phases in which an operation has ended."""
 _BRINGING = ("sync", "rollback")
 _MUTE = 240.0
 """So many seconds may a record stand still without saying why."""
@@ -42,6 +43,8 @@ class Oracles:
         self.ends: dict[str, str] = {}
         self.deleted: set[str] = set()
         """Records that somebody deleted by hand, and with them what is known of their operations."""
+        self.project_was_deleted = False
+        """Then its records go with it, as if somebody had deleted each."""
         self._created: Counter[str] = Counter()
         self._syncs: Counter[str] = Counter()
         self._ended_at: dict[str, float] = {}
@@ -96,12 +99,12 @@ class Oracles:
             f"record {operation} {new.get('sequence')} {phase} {' '.join(told)} {new.get('waitingFor', '')[:60]}"
         )
         self._holds(
-            former not in _ENDS or phase == former, "rule 5", f"{operation} ended as {former}, and now as {phase}"
+            former not in ENDS or phase == former, "rule 5", f"{operation} ended as {former}, and now as {phase}"
         )
         is_only_announced = {**old, "announced": 0} == {**new, "announced": 0}
         risen = new.get("sequence", 0) - old.get("sequence", 0)
         self._holds(risen > 0 or (is_only_announced and risen == 0), "rule 5", f"{operation}: sequence rose by {risen}")
-        if phase in _ENDS and former not in _ENDS:
+        if phase in ENDS and former not in ENDS:
             self.ends[operation] = phase
             self._ended_at[operation] = self._world.loop.time()
             self._world.counts[phase] = self._world.counts.get(phase, 0) + 1
@@ -111,8 +114,10 @@ class Oracles:
 
     def _record_gone(self, operation: str, last: Body) -> None:
         self._world.note(f"record {operation} is gone")
+        if self.project_was_deleted:
+            self.deleted.add(last["metadata"]["name"])
         phase = (last.get("status") or {}).get("phase", "")
-        self._holds(phase in _ENDS, "rule 5", f"the record of {operation} vanished as {phase or 'new'}")
+        self._holds(phase in ENDS, "rule 5", f"the record of {operation} vanished as {phase or 'new'}")
         asked = self._asked_to_go.get(last["metadata"]["name"], self._world.loop.time())
         waited = self._world.loop.time() - asked
         is_told = self._is_told(operation, phase) or waited > _ANNOUNCE_WITHIN - 10
@@ -156,8 +161,8 @@ class Oracles:
         for one in (after.get("status") or {}).get("operations", []):
             former = old.get(one["id"], {})
             state, was = one.get("state", ""), former.get("state", "")
-            self._holds(was not in _ENDS or was == state, "rule 5", f"{one['id']} ended as {was} and as {state}")
-            if state in _ENDS and was not in _ENDS:
+            self._holds(was not in ENDS or was == state, "rule 5", f"{one['id']} ended as {was} and as {state}")
+            if state in ENDS and was not in ENDS:
                 self.ends[one["id"]] = state
                 self._world.note(f"initialize {one['id']} ends as {state} {one.get('message', '')[:80]}")
 
@@ -189,7 +194,7 @@ class Oracles:
         current = ((self._kube.get("Environment", name) or {}).get("status") or {}).get("current") or {}
         for stage in new.get("stages", []):
             image = (stage.get("facts") or {}).get("image")
-            if stage["name"] == "rollback" and image and new.get("phase") not in _ENDS:
+            if stage["name"] == "rollback" and image and new.get("phase") not in ENDS:
                 wanted = (current.get(stage["component"]) or {}).get("image")
                 self._holds(
                     image == wanted, "rollback", f"{name}/{stage['component']} goes back to {image}, not to {wanted}"
@@ -292,7 +297,7 @@ class Oracles:
         now = self._world.loop.time()
         for key, body in tuple(self._kube.objects.items()):
             status = body.get("status") or {}
-            if key.kind != "DeploymentRecord" or status.get("phase") in _ENDS:
+            if key.kind != "DeploymentRecord" or status.get("phase") in ENDS:
                 continue
             still = min(now - self._moved.get(key, 0), up_for)
             if still > _MUTE:
@@ -320,7 +325,7 @@ class Oracles:
 
     def unfinished(self, operations: Mapping[str, Any]) -> Iterator[str]:
         """Yield what has not come to its end yet."""
-        told = {beat["operation_id"] for beat in self.broker.heartbeats if beat["phase"] in _ENDS}
+        told = {beat["operation_id"] for beat in self.broker.heartbeats if beat["phase"] in ENDS}
         for operation in operations:
             if operation not in told:
                 status = (self._record_of(operation) or {}).get("status") or {}
@@ -352,7 +357,7 @@ class Oracles:
         """Rule 5, at the end: one end, one story about it."""
         told: dict[str, set[str]] = {}
         for beat in self.broker.heartbeats:
-            if beat["phase"] in _ENDS:
+            if beat["phase"] in ENDS:
                 told.setdefault(beat["operation_id"], set()).add(beat["phase"])
         for operation, phases in told.items():
             if record_name(operation) in self.deleted:
@@ -402,7 +407,7 @@ class Oracles:
 
 
 def _unfinished_record(metadata: Body, status: Body) -> Iterator[str]:
-    if status.get("phase") not in _ENDS:
+    if status.get("phase") not in ENDS:
         yield f"record {metadata['name']} has not ended: {status.get('waitingFor')}"
     elif status.get("announced", 0) < status.get("sequence", 0):
         yield f"record {metadata['name']} is not announced"

@@ -62,6 +62,8 @@ class Outside:
     def markers(self) -> Iterator[Marker | None]:
         """Yield the marks of all that is outside and can be removed."""
         yield from (live.shown.marker for live in self.argo.applications.values())
+        yield from (project.marker for project in self.argo.projects.values())
+        yield from (job.marker for job in self.jenkins.jobs.values())
         yield from (find_marker(value) for record in self.dns.records.values() for value in record.values)
 
 

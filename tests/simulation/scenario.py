@@ -1,14 +1,18 @@
 """What people, machines and bad luck do in one run, drawn from the seed."""
 
+# ruff: noqa: S311 - dice, not secrets
+
 import hashlib
 import itertools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 import orjson
 from tests.simulation.broker import Message
 from tests.simulation.neighbour import Neighbour
+from tests.simulation.oracles import ENDS
 from tests.simulation.replica import DOMAIN, Outside, Replica
 from tests.simulation.world import SPACE, World
 
@@ -215,6 +219,7 @@ class Scenario:
             self._send_at(dice.uniform(_FIRST, until), self._initialize("init-2", changed))
         for number in range(dice.choice((1, 2, 3, 5))):
             self._operation(number, components)
+        self._delete_project_perhaps(spec)
         if dice.random() < 0.1:
             environment = Key("Environment", SPACE, dice.choice(("shop--alpha", "shop--pr-1")))
             self.world.loop.call_in_world(dice.uniform(_FIRST, until), self._delete_environment, environment)
@@ -293,6 +298,32 @@ class Scenario:
     def _delete_environment(self, key: Key) -> None:
         self.world.note(f"somebody deletes {key.name}")
         self.outside.kube.remove(key)
+
+    def _delete_project_perhaps(self, spec: dict[str, Any]) -> None:
+        """Have somebody delete the project; mostly a message that comes later makes it anew under the same name."""
+        dice = Random(f"rebirth {self.world.seed}")  # its own, so that the other runs stay what they were
+        if dice.random() > 0.12:
+            return
+        at = dice.uniform(100, self.world.calm_at * 0.8)
+        self.world.loop.call_in_world(at, self._delete_project)
+        if dice.random() < 0.8:
+            again = at + dice.choice((1, 20, 120, 600)) * dice.uniform(0.5, 1.5)
+            body = {"operation_id": "init-3", "project": "shop", "spec": spec}
+            message = self._envelope("DevOpsInitialize", body, self.world.now() + timedelta(seconds=again))
+            self._send_at(again, Sent("init-3", "shop", message))
+
+    def _delete_project(self) -> None:
+        """Delete it, but while nobody sets it up: what becomes of an operation then is open in `docs/defects.md`."""
+        body = self.outside.kube.get("DevOpsProject", "shop")
+        told = {beat["operation_id"]: beat["phase"] for beat in self.outside.broker.heartbeats}
+        noted = (body or {}).get("status", {}).get("operations", [])
+        asked = ((body or {}).get("spec", {}).get("operation") or {}).get("id")
+        if body is None or any(told.get(one) not in ENDS for one in (asked, *(one["id"] for one in noted)) if one):
+            self.world.loop.call_in_world(60, self._delete_project)
+            return
+        self.world.note("somebody deletes project shop", count="projects deleted")
+        self.outside.oracles.project_was_deleted = True
+        self.outside.kube.remove(Key("DevOpsProject", SPACE, "shop"))
 
     def _touch(self) -> None:
         """Write something into a resource that the operator writes too."""
