@@ -76,6 +76,12 @@ class ArgoModel:
             raise Conflict(f"{name} is under another epoch", system="argocd")
         self._show(live, image=image, epoch=epoch, marker=marker or live.shown.marker)
 
+    def reshape(self, name: str, shape: ApplicationShape, marker: Marker, expected_epoch: str, epoch: str) -> None:
+        live = self._known(name)
+        if live.shown.epoch != expected_epoch:
+            raise Conflict(f"{name} is under another epoch", system="argocd")
+        self._show(live, shape=shape, marker=marker, epoch=epoch)
+
     def start_sync(self, name: str, request_id: str) -> None:
         live = self._known(name)
         if live.requested is not None or live.shown.is_deleting:
@@ -277,6 +283,21 @@ class ArgoClient:
             lambda: self._model.set_image(name, image, expected_epoch, epoch, marker),
             change=True,
             sent=lambda process: self._oracles.changes_application(process, epoch, "image"),
+        )
+
+    async def reshape(
+        self, project: str, name: str, shape: ApplicationShape, marker: Marker, *, expected_epoch: str, epoch: str
+    ) -> None:
+        found = await self._door.call("read for reshape", lambda: self._model.find(project, name))
+        if found is None:
+            raise NotFound(f"there is no application {name}", system="argocd")
+        if found.epoch != expected_epoch:
+            raise Conflict(f"{name} is under another epoch", system="argocd")
+        await self._door.call(
+            f"reshape {name} {epoch}",
+            lambda: self._model.reshape(name, shape, marker, expected_epoch, epoch),
+            change=True,
+            sent=lambda process: self._oracles.changes_application(process, epoch, "shape"),
         )
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:

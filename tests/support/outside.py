@@ -176,6 +176,7 @@ class DeploymentTool(System):
     applications: dict[str, Application] = field(default_factory=dict)
     syncs: list[str] = field(default_factory=list)
     image_writes: list[str] = field(default_factory=list)
+    shape_writes: list[str] = field(default_factory=list)
     refreshes: int = 0
     deleted: list[str] = field(default_factory=list)
     terminated: list[str] = field(default_factory=list)
@@ -216,6 +217,21 @@ class DeploymentTool(System):
         )
         self.image_writes.append(name)
         self.after_act()
+
+    async def reshape(
+        self, project: str, name: str, shape: ApplicationShape, marker: Marker, *, expected_epoch: str, epoch: str
+    ) -> None:
+        self.up()
+        there = self.applications[name]
+        if there.epoch != expected_epoch:
+            raise Conflict("the epoch is another")
+        self.applications[name] = replace(there, shape=shape, marker=marker, epoch=epoch)
+        self.shape_writes.append(name)
+        self.after_act()
+
+    async def listed(self, project: str, name: str) -> Application | None:
+        self.up()
+        return self.applications.get(name)
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
         self.up()

@@ -1,7 +1,7 @@
 """One client with what many share of it: the feed that many wait on, the zone that many compare with."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -9,6 +9,7 @@ from typing import Protocol
 from reconciler.clients.argocd import ArgoCD
 from reconciler.clients.feeds import ApplicationFeed, BuildFeed
 from reconciler.clients.jenkins import Jenkins
+from reconciler.clients.rosters import Roster
 from reconciler.domain.clock import Clock
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting
 from reconciler.domain.outside.builds import Build, BuildKey, Job, JobPath, JobShape, Parameters
@@ -96,6 +97,7 @@ class ArgoLine:
     def __init__(self, client: ArgoCD, clock: Clock, changed: Callable[["ArgoLine", str], None]) -> None:
         self.client = client
         self._feed = ApplicationFeed(client, clock=clock)
+        self._roster = Roster(self._list, clock=clock)
         self._feed.subscribe(lambda name: changed(self, name))
 
     async def follow(self) -> None:
@@ -110,6 +112,7 @@ class ArgoLine:
         self, shape: ApplicationShape, marker: Marker, image: ImageSetting, epoch: str
     ) -> None:
         """Make an application of ours."""
+        self._roster.wrote(shape.name)
         await self.client.create_application(shape, marker, image, epoch)
 
     async def set_image(
@@ -123,7 +126,15 @@ class ArgoLine:
         marker: Marker | None = None,
     ) -> None:
         """Write the image, our epoch and our marker."""
+        self._roster.wrote(name)
         await self.client.set_image(project, name, image, expected_epoch=expected_epoch, epoch=epoch, marker=marker)
+
+    async def reshape(
+        self, project: str, name: str, shape: ApplicationShape, marker: Marker, *, expected_epoch: str, epoch: str
+    ) -> None:
+        """Write shape, marker and our epoch."""
+        self._roster.wrote(name)
+        await self.client.reshape(project, name, shape, marker, expected_epoch=expected_epoch, epoch=epoch)
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
         """Ask for a sync that carries our request id."""
@@ -139,6 +150,11 @@ class ArgoLine:
         is_known = application is not None and application.shape.project == project
         return application if is_known and age <= _TRUSTED.total_seconds() else None
 
+    async def listed(self, project: str, name: str) -> Application | None:
+        """Return the application as somebody saw it within the last minute; None: ask `find_application`."""
+        application = await self._roster.latest(name)
+        return application if application is not None and application.shape.project == project else None
+
     def known(self, name: str) -> Application | None:
         """Return the application as it was last seen, whoever's it is."""
         return self._feed.latest(name)[0]
@@ -146,6 +162,9 @@ class ArgoLine:
     def want(self, _project: str, name: str, until: datetime, /) -> None:
         """Have the shared stream followed while somebody waits."""
         self._feed.want(name, until)
+
+    async def _list(self) -> Mapping[str, Application]:
+        return {one.shape.name: one for one in await self.client.list_applications()}
 
     async def close(self) -> None:
         """End the feed."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from reconciler.deployments.scene import Scene
 from reconciler.domain.resources import Component, StageName, StageStatus
+from reconciler.domain.wanted import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,6 @@ def goal_back(scene: Scene, component: Component, step: StageStatus) -> Goal:
     image, tag, digest = parts_of(step.facts["image"])
     identity = f"{scene.record.operation_id}/{component.name}/rollback"
     return Goal(image, tag, digest, step.facts["revision"], f"{_epoch(scene)}/rollback", identity)
-
-
-def parts_of(image: str) -> tuple[str, str, str]:
-    """Split `image:tag@digest`; a registry's host may have a port."""
-    named, _, digest = image.partition("@")
-    name, _, tag = named.rpartition(":")
-    return name, tag, digest
 
 
 def _epoch(scene: Scene) -> str:

@@ -22,6 +22,7 @@ from reconciler.domain.resources import (
 )
 from reconciler.engine.invalid import R, readable
 from reconciler.engine.store import Store
+from reconciler.engine.zones import zone_of
 
 StepKey = tuple[StageName, str]
 """A stage and its component; the queue stage has none."""
@@ -140,25 +141,8 @@ class SceneReader:
         if jenkins is None or argo is None or registry is None:
             which = (jenkins, argo, registry).index(None)
             return _unreadable(*names[which])
-        zone = self.zone_of(project, environment)
+        zone = zone_of(self.store, project, environment)
         return zone if isinstance(zone, Waiting) else (jenkins, argo, registry, zone)
-
-    def zone_of(self, project: DevOpsProject, environment: Environment) -> DNSZone | Waiting | None:
-        """Return the zone of the environment's domain: the one named, else the longest that holds the domain."""
-        domain, named = environment.spec.domain, project.spec.dns.zone_ref
-        if domain is None:
-            return None
-        if named is not None:
-            zone = self._read(DNSZone, project.namespace, named.name)
-            remedy = f"create it for {domain}, with a valid spec"
-            return zone or Waiting(f"DNSZone {named.name}", reason="SettingsNotFound", remedy=remedy)
-        return max(self._zones_of(project.namespace, domain), key=lambda zone: len(zone.spec.domain), default=None)
-
-    def _zones_of(self, namespace: str, domain: str) -> Iterator[DNSZone]:
-        for body in self.store.list_("DNSZone", namespace):
-            zone = readable(DNSZone, body)
-            if zone is not None and f".{domain}".endswith(f".{zone.spec.domain}"):
-                yield zone
 
 
 def _without_environment(record: DeploymentRecord, project: DevOpsProject) -> Waiting | Failed:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 
-from reconciler.domain.resources import Condition, Phase, Step, StepState
+from reconciler.domain.drift import left_standing
+from reconciler.domain.resources import Condition, Drift, Phase, Step, StepState
 from reconciler.domain.words import cut
 
 Truth = Literal["True", "False", "Unknown"]
@@ -114,3 +115,14 @@ def reachability(
         elif any(condition.type == name and condition.status != "True" for condition in result):
             result = with_condition(result, name, "True", "Answers", "", generation, now)
     return result
+
+
+def with_drift(
+    conditions: Sequence[Condition], entries: Sequence[Drift], generation: int, now: datetime
+) -> list[Condition]:
+    """Return the conditions with what somebody changed outside and stays so; what never drifted has no condition."""
+    if text := left_standing(entries):
+        return with_condition(conditions, "Drifted", "True", "Drifted", text, generation, now)
+    if any(one.type == "Drifted" and one.status == "True" for one in conditions):
+        return with_condition(conditions, "Drifted", "False", "AsWanted", "", generation, now)
+    return list(conditions)

@@ -84,6 +84,13 @@ def standing(entries: Sequence[Drift]) -> list[Drift]:
     return [one for one in entries if one.state in (DriftState.REPORTED, DriftState.FOUGHT)]
 
 
+def left_standing(entries: Sequence[Drift]) -> str:
+    """Say what is not as wanted and stays so for now; empty when nothing is."""
+    left = standing(entries)
+    more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"{left[0].change}{more}" if left else ""
+
+
 def _entry(step: str, change: Change, state: DriftState, at: datetime, times: int) -> Drift:
     return Drift(step=step, change=change.text()[:LONGEST_CHANGE], state=state, at=at, times=times)
 

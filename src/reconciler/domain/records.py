@@ -9,7 +9,7 @@ Ours is what has our mark *and* values that we wrote.
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -31,6 +31,7 @@ _NAME = re.compile(rf"@|[*]|(?:[*][.])?{_LABEL}(?:[.]{_LABEL})*")
 _HOST = re.compile(r"(?:(?!-)[a-z0-9_-]{1,63}(?<!-)[.])+[a-z0-9-]{1,63}")
 _LONGEST_NAME = 253
 _IPV4 = 4
+_SEVERAL = 2
 
 
 class Policy(StrEnum):
@@ -167,6 +168,32 @@ def plan(
     if policy is Policy.SYNC:
         work.remove_all_but({(record.type, record.name) for record in wanted}, of_this_uid=sweeps)
     return work.plan()
+
+
+def keys_to_adopt(named: Iterable[str], zone: str) -> frozenset[Key]:
+    """Return the types and names of the records that a person named as `A/api.alpha` or by the whole host."""
+    pairs = (word.partition("/")[::2] for word in named)
+    known = {each.value for each in RecordType}
+    return frozenset(
+        (kind, name) for kind, host in pairs if kind in known for name in (host, name_in_zone(host, zone)) if name
+    )
+
+
+def surplus(planned: Plan, stays: Collection[str]) -> tuple[Change, ...]:
+    """Return the removals of a plan that are about names which nobody wants any more.
+
+    Args:
+        planned: for everything that is wanted in the zone.
+        stays: names that stay, be they wanted now or not.
+    """
+    return tuple(each for each in planned.changes if each.action is Action.DELETE and each.name not in stays)
+
+
+def is_mass_removal(removals: Iterable[Change], actual: Sequence[RecordSet], marker: Marker) -> bool:
+    """Tell whether removals would take more than half of several names that are ours: a person is asked first."""
+    names = {each.name for each in removals}
+    owned = {name for _, name in MarkedZone.of(actual).keys_of(marker)}
+    return len(names) >= _SEVERAL and 2 * len(names) > len(owned)
 
 
 def type_of(target: str) -> RecordType:

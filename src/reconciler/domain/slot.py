@@ -61,7 +61,7 @@ def taken(
             "epoch": epoch,
             "phase": EnvironmentPhase.DEPLOYING,
             "hold": None,
-            "inventory": _with(status.inventory, intended),
+            "inventory": with_intended(status.inventory, intended),
         }
     )
 
@@ -102,7 +102,7 @@ def made_current(
     )
 
 
-def _with(inventory: Iterable[InventoryItem], intended: Iterable[InventoryItem]) -> list[InventoryItem]:
+def with_intended(inventory: Iterable[InventoryItem], intended: Iterable[InventoryItem]) -> list[InventoryItem]:
     """Return the inventory with the intended items in it, as they are reached now; what was made before stays made."""
     known = {(item.system, item.kind, item.name): item for item in inventory}
     for item in intended:

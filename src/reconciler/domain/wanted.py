@@ -134,6 +134,13 @@ def image_setting(argo: ArgoSettings, words: Mapping[str, str], *, image: str, t
             return ImageSetting(target_revision=words["revision"])
 
 
+def parts_of(image: str) -> tuple[str, str, str]:
+    """Split `image:tag@digest`; a registry's host may have a port."""
+    named, _, digest = image.partition("@")
+    name, _, tag = named.rpartition(":")
+    return name, tag, digest
+
+
 def is_image_set(application: Application, wanted: ImageSetting) -> bool:
     """Tell whether the application's spec says what is wanted, whatever else it says."""
     have = application.image

@@ -14,7 +14,8 @@ from reconciler.domain.ownership import Marker, find_marker
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, DNSZone, GitCredential, InventoryItem
 from reconciler.domain.resources.settings import RegistryProvider
 from reconciler.domain.wanted import repository_of
-from reconciler.projects.setup import SetupLook, bring, name_taken, step_name
+from reconciler.engine.drifting import name_taken
+from reconciler.projects.setup import SetupLook, bring, step_name
 
 
 class ImageRepositories(Protocol):

@@ -12,7 +12,8 @@ from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, DevOpsProject, Environment, InventoryItem
 from reconciler.domain.wanted import argo_project, intended
-from reconciler.projects.setup import SetupLook, bring, name_taken
+from reconciler.engine.drifting import name_taken
+from reconciler.projects.setup import SetupLook, bring
 
 _SYSTEM = "argocd"
 

@@ -11,7 +11,8 @@ from reconciler.domain.outside.builds import Credential, Folder, GitLogin, Job, 
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import DevOpsProject, InventoryItem, JenkinsSettings
 from reconciler.domain.wanted import intended, job_parameters, job_path
-from reconciler.projects.setup import SetupLook, bring, name_taken, step_name
+from reconciler.engine.drifting import name_taken
+from reconciler.projects.setup import SetupLook, bring, step_name
 
 _SYSTEM = "jenkins"
 

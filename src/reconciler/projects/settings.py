@@ -19,11 +19,11 @@ from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import tell_invalid
 from reconciler.engine.patience import Patience
+from reconciler.engine.polls import Polls, next_poll
 from reconciler.engine.store import Store
 from reconciler.projects.access import (
     GitLogins,
 )
-from reconciler.projects.polls import Polls, next_poll
 from reconciler.projects.setup import SetupLook, SetupWork
 from reconciler.projects.setups import SETTINGS_KINDS, SetUps, Systems
 from reconciler.projects.tear_down import TearDown

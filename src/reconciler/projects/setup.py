@@ -6,40 +6,33 @@ status.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from reconciler.domain.annotations import ADOPT
-from reconciler.domain.answers import Answer, Done, Nudge, Waiting
+from reconciler.domain.answers import Answer, Done, Nudge
 from reconciler.domain.changes import Change
 from reconciler.domain.clock import Clock
-from reconciler.domain.conditions import credentials_refused, kstatus, reachability, with_condition
-from reconciler.domain.drift import DriftRules, as_fought, as_repair, as_reported, as_wanted, drift_of, standing
-from reconciler.domain.errors import RateLimited
+from reconciler.domain.conditions import credentials_refused, kstatus, reachability, with_drift
+from reconciler.domain.drift import DriftRules, left_standing
 from reconciler.domain.keys import Key
 from reconciler.domain.names import shortened
-from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import (
     Condition,
     DriftPolicy,
-    DriftState,
     InventoryItem,
     Resource,
-    Settled,
     SetupStep,
     StepState,
 )
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.resources.step import LONGEST_STEP_NAME
 from reconciler.domain.words import cut
+from reconciler.engine.drifting import Judge, leave_as_it_is
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
+from reconciler.engine.polls import TOLD_AGAIN
 from reconciler.engine.store import Store
-from reconciler.projects.polls import TOLD_AGAIN
-from reconciler.resilience.errand import errand
 
-_SHOWS_BY = timedelta(seconds=60)
-"""After this long a change has shown, or it had no effect."""
 _LONGEST_IDENTITY = 320
 
 
@@ -107,10 +100,8 @@ class SetupWork:
         self._store = store
         self._clock = clock
         self._patience = patience
-        self._rules = rules or DriftRules()
+        self._judge = Judge(status.drift, rules or DriftRules())
         self._passed: set[str] = set()
-        self._made: set[str] = set()
-        self._drift = list(status.drift)
         self.poll = poll
         self.detail = ""
         self.handled: Mapping[str, str] = {}
@@ -149,48 +140,16 @@ class SetupWork:
                 if not isinstance(answers[name], Done):
                     break
             elif is_ignored:
-                self._drift = as_wanted(self._drift, name, self._clock.now(), was_ours=False)
+                self._judge.ignore(look, self._clock.now())
             self._passed.add(name)
         return answers
 
     async def _ask(self, look: SetupLook, step: SetupStep) -> Answer:
         now = self._clock.now()
         asked = await answers_of({look.name: _asked(look)}, {look.name: step}, now, self._patience, self.subject)
-        answer = _once(look.or_renewal(asked[look.name], step), step, now)
-        _leave_as_it_is(answer, now)
-        match answer:
-            case Done():
-                was_ours = step.claim is not None and step.claim.settled is not Settled.NOT_SENT
-                self._drift = as_wanted(self._drift, look.name, now, was_ours=was_ours)
-                return answer
-            case Nudge(change=Change() as change):
-                return self._judged(look, step, answer, change)
-            case _:
-                return answer
-
-    def _judged(self, look: SetupLook, step: SetupStep, nudge: Nudge, change: Change) -> Answer:
-        """Say what becomes of a change: it is done, unless it is drift that is only reported, or fought over."""
-        now, was_done = self._clock.now(), bool(look.wanted) and step.wanted == look.wanted
-        if was_done and look.policy is DriftPolicy.REPORT:
-            self._drift = as_reported(self._drift, look.name, change, now)
-            return Done(message=f"differs: {change.text()}")
-        if not was_done and not _is_second(nudge, step):
-            self._made.add(look.name)
-            return nudge
-        before = drift_of(self._drift, look.name)
-        if before is not None and _was_not_sent(step) and before.state is DriftState.FOUND:
-            return nudge
-        if before is not None and self._rules.goes_on(before, now) and now < self._rules.pause_until(before):
-            self._drift = as_fought(self._drift, before, change)
-            return self._fought(change, before.times, self._rules.pause_until(before))
-        self._drift = as_repair(self._drift, look.name, change, now, self._rules)
-        return nudge
-
-    def _fought(self, change: Change, times: int, until: datetime) -> Waiting:
-        fields = ", ".join(change.paths) or "its presence"
-        what = f"{fields} of {change.kind} {change.name} to stay as wanted: put right {times} times, each time undone"
-        remedy = "stop what changes it, or set the project's driftPolicy to Report or Ignore"
-        return Waiting(what, until, reason="DriftFought", remedy=remedy, system=change.system)
+        answer = look.or_renewal(asked[look.name], step)
+        leave_as_it_is(answer, now)
+        return self._judge.judge(look, step, answer, now)
 
     async def store(self, steps: Mapping[str, SetupStep]) -> None:
         """Write steps, inventory, drift and conditions, if anything of it is news."""
@@ -207,9 +166,11 @@ class SetupWork:
     def _as_of(self, step: SetupStep) -> SetupStep:
         """Return the step with what it is done for."""
         look = self._looks[step.name]
-        if step.state is StepState.DONE and step.name in self._passed:
-            return step.model_copy(update={"generation": look.generation, "wanted": look.wanted})
-        return step.model_copy(update={"wanted": ""}) if step.name in self._made else step
+        is_passed = step.name in self._passed
+        after = self._judge.as_of(look, step, is_passed=is_passed)
+        if step.state is StepState.DONE and is_passed:
+            return after.model_copy(update={"generation": look.generation})
+        return after
 
     def _rendered(self, steps: list[SetupStep]) -> SettingsStatus:
         now, generation = self._clock.now(), self._resource.metadata.generation
@@ -219,7 +180,7 @@ class SetupWork:
             "observed_generation": generation,
             "steps": steps,
             "inventory": self._inventory(steps),
-            "drift": self._drift,
+            "drift": self._judge.entries,
             "conditions": self._conditions(steps, first, generation, now),
             # The steps behind the first that is not done were not asked: what they said of the future is over.
             "next_look_at": first.next_look_at if first else None,
@@ -236,20 +197,10 @@ class SetupWork:
     def _conditions(
         self, steps: list[SetupStep], first: SetupStep | None, generation: int, now: datetime
     ) -> list[Condition]:
-        conditions = _readiness(self._status, first, self._standing(), generation, now)
+        conditions = _readiness(self._status, first, left_standing(self._judge.entries), generation, now)
         conditions = reachability(conditions, steps, generation, now)
         conditions = credentials_refused(conditions, self.refusal, generation, now)
-        if text := self._standing():
-            return with_condition(conditions, "Drifted", "True", "Drifted", text, generation, now)
-        if any(one.type == "Drifted" and one.status == "True" for one in conditions):
-            return with_condition(conditions, "Drifted", "False", "AsWanted", "", generation, now)
-        return conditions
-
-    def _standing(self) -> str:
-        """Say what is not as wanted and stays so for now; empty when nothing is."""
-        left = standing(self._drift)
-        more = f", and {len(left) - 1} more" if len(left) > 1 else ""
-        return f"{left[0].change}{more}" if left else ""
+        return with_drift(conditions, self._judge.entries, generation, now)
 
     def _inventory(self, steps: list[SetupStep]) -> list[InventoryItem]:
         items = {(item.kind, item.name): item for item in self._status.inventory}
@@ -260,38 +211,6 @@ class SetupWork:
             state = "Made" if step.state is StepState.DONE else items.get((item.kind, item.name), item).state
             items[item.kind, item.name] = item.model_copy(update={"state": state})
         return list(items.values())
-
-
-def _is_second(nudge: Nudge, step: SetupStep) -> bool:
-    """Tell whether the very same was done before and has had its time to show."""
-    claim = step.claim
-    return claim is not None and claim.key == nudge.identity and claim.settled is Settled.DONE
-
-
-def _was_not_sent(step: SetupStep) -> bool:
-    return step.claim is not None and step.claim.settled is Settled.NOT_SENT
-
-
-def _once(answer: Answer, step: SetupStep, now: datetime) -> Answer:
-    """Do not make the same change again before the first can have shown."""
-    claim = step.claim
-    if not isinstance(answer, Nudge) or claim is None or claim.key != answer.identity:
-        return answer
-    shows_by = claim.at + _SHOWS_BY
-    if claim.settled is not Settled.DONE or step.state is StepState.DONE or now >= shows_by:
-        return answer
-    return Waiting(f"an effect of: {answer.what}", shows_by, reason="ReadLag", system=answer.system)
-
-
-def _leave_as_it_is(answer: Answer, now: datetime) -> None:
-    """End a poll that is not let in now: it has learned nothing, so what was known stays as it is told.
-
-    Raises:
-        RateLimited: with the time of the next look.
-    """
-    if errand().is_sweep and isinstance(answer, Waiting) and answer.reason == RateLimited.__name__:
-        wait = answer.until - now if answer.until else None
-        raise RateLimited(answer.what, retry_after=wait, system=answer.system)
 
 
 async def _asked(step: SetupLook) -> Answer:
@@ -353,11 +272,3 @@ def _nudge(
 def step_name(what: str) -> str:
     """Return the name of a step, short enough and still its own."""
     return shortened(what, LONGEST_STEP_NAME)
-
-
-def name_taken(resource: Resource, kind: str, name: str, marker: Marker | None) -> Waiting:
-    """Say that a name outside belongs to somebody else, and to whom."""
-    whose = marker.told() if marker else "somebody without a marker of ours"
-    place = f"annotate {resource.kind} {resource.name} with {ADOPT}={kind}/{name}"
-    remedy = f"choose another name, let go of the other owner's, or take it over: {place}"
-    return Waiting(f"{kind} {name}, owned by {whose}", reason="NameTaken", remedy=remedy)

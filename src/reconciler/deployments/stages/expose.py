@@ -2,41 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from reconciler.deployments.scene import Scene
-from reconciler.domain.answers import Answer, Done, Facts, Nudge, Skipped, Waiting
-from reconciler.domain.errors import Conflict
+from reconciler.domain.annotations import adopted
+from reconciler.domain.answers import Answer, Done, Skipped, Waiting
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.record_marks import marker_name
-from reconciler.domain.records import Action, Change, Desired, Policy, name_in_zone, plan
+from reconciler.domain.records import Action, Change, Desired, Policy, keys_to_adopt, name_in_zone, plan
 from reconciler.domain.resources import Component, DNSZone, Settled, StageStatus
 from reconciler.domain.wanted import address_of, dns_target, host_of, marker_of
+from reconciler.engine.zones import ZoneRecords, dns_nudge
 
 _LOOK_AGAIN = timedelta(seconds=5)
 _READ_LAG = timedelta(seconds=60)
 _PERSON = timedelta(minutes=5)
-
-
-class ZoneRecords(Protocol):
-    """The records of the zones of one DNS account."""
-
-    async def snapshot(self, domain: str, since: datetime | None) -> Sequence[RecordSet]:
-        """Return the whole zone, read at most 60 s ago and not before `since`; one read serves all who ask."""
-        ...
-
-    async def find_record_set(self, domain: str, kind: str, name: str) -> RecordSet | None:
-        """Return one record set as it is now."""
-        ...
-
-    async def replace_record_set(self, domain: str, record: RecordSet) -> None:
-        """Make the values of one type at one name exactly these."""
-        ...
-
-    async def delete_record_set(self, domain: str, kind: str, name: str) -> None:
-        """Remove all values of one type at one name; it is fine when there are none."""
-        ...
 
 
 class DnsAccounts(Protocol):
@@ -83,7 +64,10 @@ class ExposeStage:
     ) -> Answer | None:
         """Return what is still to be done for this name; None when nothing is. Other names are judged elsewhere."""
         marker = marker_of(scene.environment, self.owner)
-        planned = plan([wanted], actual, marker=marker, policy=Policy(zone.spec.policy.value))
+        adopt = keys_to_adopt(
+            adopted(scene.environment.metadata.annotations, scene.environment.status.handled), zone.spec.domain
+        )
+        planned = plan([wanted], actual, marker=marker, policy=Policy(zone.spec.policy.value), adopt=adopt)
         problem = next((one for one in planned.problems if one.name == wanted.name), None)
         if problem is not None:
             until = scene.now + _PERSON
@@ -103,22 +87,3 @@ def _concerns(change: Change, name: str) -> bool:
     """Tell whether a change is about the name or about its markers; removals elsewhere belong to the environment."""
     is_marker = any(change.record.name == marker_name(kind, name) for kind in ("A", "AAAA", "CNAME"))
     return change.record.name == name or (is_marker and change.action is Action.REPLACE)
-
-
-def dns_nudge(identity: str, domain: str, records: ZoneRecords, change: Change) -> Nudge:
-    """Return the nudge that carries out one change of a plan, after comparing once more with what is there."""
-    record = change.record
-
-    async def act() -> Facts:
-        there = await records.find_record_set(domain, record.type, record.name)
-        if (there.values if there else None) != (change.before.values if change.before else None):
-            raise Conflict(f"{record.type} {record.name} was changed by somebody else meanwhile", system="dns")
-        if change.action is Action.DELETE:
-            await records.delete_record_set(domain, record.type, record.name)
-        else:
-            await records.replace_record_set(domain, record)
-        return {}
-
-    before = ", ".join(change.before.values) if change.before else ""
-    what = f"{change.action} {record.type} {record.name} in {domain}: {', '.join(record.values)}"
-    return Nudge(identity, act, what, system="dns", before=before, is_repeatable=True)

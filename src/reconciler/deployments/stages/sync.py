@@ -10,6 +10,7 @@ from typing import Protocol
 
 from reconciler.deployments.goal import Goal, goal_of
 from reconciler.deployments.scene import Scene
+from reconciler.domain.annotations import adopted
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
 from reconciler.domain.outside.applications import (
     Application,
@@ -21,8 +22,9 @@ from reconciler.domain.outside.applications import (
     SyncState,
 )
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import ArgoSettings, Component, Settled, StageStatus
+from reconciler.domain.resources import ArgoSettings, Component, Environment, Settled, StageStatus
 from reconciler.domain.wanted import application_shape, image_setting, is_image_set, marker_of, words_of
+from reconciler.engine.drifting import name_taken
 
 _LOOK_AGAIN = timedelta(minutes=5)
 _SOON = timedelta(seconds=5)
@@ -52,6 +54,12 @@ class Applications(Protocol):
         marker: Marker | None = None,
     ) -> None:
         """Write the image, our epoch and our marker, if the epoch is still the expected one. Raises Conflict."""
+        ...
+
+    async def reshape(
+        self, project: str, name: str, shape: ApplicationShape, marker: Marker, *, expected_epoch: str, epoch: str
+    ) -> None:
+        """Write shape, marker and our epoch, if the epoch is still the expected one. Raises Conflict."""
         ...
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
@@ -88,6 +96,7 @@ class _Target:
     digest: str
     epoch: str
     marker: Marker
+    environment: Environment
     identity: str
     step: StageStatus
     now: datetime
@@ -96,6 +105,12 @@ class _Target:
     def application(self) -> str:
         """Name it as the thing that is waited for."""
         return f"Application {self.shape.name}"
+
+    @property
+    def is_to_adopt(self) -> bool:
+        """Whether a person tells us to take it over."""
+        annotations, handled = self.environment.metadata.annotations, self.environment.status.handled
+        return f"Application/{self.shape.name}" in adopted(annotations, handled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +162,7 @@ class SyncStage:
             digest=goal.digest,
             epoch=goal.epoch,
             marker=marker_of(environment, self.owner),
+            environment=environment,
             identity=goal.identity,
             step=step,
             now=scene.now,
@@ -163,12 +179,14 @@ class SyncStage:
         """Take the first thing that is not as wanted, in the order in which things are done."""
         if application is None:
             return self._create(applications, target)
-        if not target.marker.is_same_owner(application.marker):
-            whose = application.marker.text() if application.marker else "somebody without a marker of ours"
-            remedy = "rename the project, or set freeleaps.com/adopt on the environment"
-            return Waiting(f"{target.application}, owned by {whose}", reason="NameTaken", remedy=remedy)
+        if not target.marker.is_same_owner(application.marker) and not target.is_to_adopt:
+            return name_taken(target.environment, "Application", target.shape.name, application.marker)
         if application.is_deleting:
             return Waiting(f"{target.application} to be gone", target.now + _SOON, system="argocd")
+        if not target.marker.is_same_owner(application.marker):
+            if application.is_operation_requested:
+                return self._busy(target, application.operation)
+            return self._take_over(applications, target, application)
         if application.epoch != target.epoch or not is_image_set(application, target.image):
             if application.is_operation_requested:
                 return self._busy(target, application.operation)
@@ -282,6 +300,19 @@ class SyncStage:
 
         what = f"set the image of {shape.name} to {target.digest}"
         return self._nudge(target, "image", act, what, before=" ".join(application.images), is_repeatable=True)
+
+    def _take_over(self, applications: Applications, target: _Target, application: Application) -> Nudge:
+        """Give a foreign application that a person named our shape and marker before it is used."""
+        shape, expected, whose = target.shape, application.epoch, application.marker
+
+        async def act() -> Facts:
+            await applications.reshape(
+                shape.project, shape.name, shape, target.marker, expected_epoch=expected, epoch=f"{target.epoch}/marked"
+            )
+            return {}
+
+        before = whose.text() if whose else "without a marker"
+        return self._nudge(target, "marker", act, f"take over {shape.name}", before=before, is_repeatable=True)
 
     def _start_sync(self, applications: Applications, target: _Target) -> Nudge:
         shape = target.shape

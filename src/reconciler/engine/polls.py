@@ -1,4 +1,4 @@
-"""When settings are compared with the world again: each at its own moment within its interval, so none come in a crowd.
+"""When what is ours is compared with the world again: each at its own moment within its interval, not in a crowd.
 
 Between two polls a look that finds everything done for what is wanted now asks nothing: looks are cheap, requests not.
 """

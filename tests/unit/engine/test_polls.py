@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from reconciler.domain.keys import Key
-from reconciler.projects.polls import TOLD_AGAIN, Polls, next_poll
+from reconciler.engine.polls import TOLD_AGAIN, Polls, next_poll
 from support.moments import EIGHT
 
 EVERY = timedelta(seconds=300)
