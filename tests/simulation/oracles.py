@@ -211,6 +211,9 @@ class Oracles:
         self._holds(tag == key.image_tag, "rule 3", f"a build of another attempt is started for {key}")
 
     def starts_sync(self, process: Process, request_id: str) -> None:
+        if "/repair/" in request_id:
+            self._keeps(process, request_id)
+            return
         operation, component, attempt = request_id.split("/")
         stage = "rollback" if attempt == "rollback" else "sync"
         self._claimed(process, operation, stage, component, f"{request_id}/sync")
@@ -221,6 +224,9 @@ class Oracles:
         if not self._holds(
             holder and str(holder["epoch"]) == number, "rule 4", f"{process.name}: {word} under {epoch}"
         ):
+            return
+        if epoch.endswith("/repair"):
+            self._keeps(process, "/keep/")
             return
         record = self._kube.get("DeploymentRecord", holder["record"])
         claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] in _BRINGING]
@@ -237,7 +243,23 @@ class Oracles:
             claims = [s.get("claim") for s in record.get("status", {}).get("stages", []) if s["name"] == "expose"]
             if self._is_holder(record) and self._is_claimed(claims, process, ending):
                 return
+        if self._is_keeping(process, f"/{kind}/{name}/"):
+            return
         self._removes(process, f"/remove/{kind}/{name}")
+
+    def _keeps(self, process: Process, word: str) -> None:
+        """Judge that an environment puts right what is its own: under its own slot and a stored claim."""
+        self._holds(self._is_keeping(process, word), "rule 4", f"{process.name} keeps {word} without slot and claim")
+
+    def _is_keeping(self, process: Process, word: str) -> bool:
+        for environment in self._kube.all_of("Environment"):
+            status, uid = environment.get("status", {}), environment["metadata"]["uid"]
+            claims = [step.get("claim") or {} for step in status.get("steps", [])]
+            mine = [one["key"] for one in claims if one and one["incarnation"] in process.incarnations]
+            is_holder = (status.get("holder") or {}).get("uid") == uid and status.get("phase") == "Repairing"
+            if is_holder and any(word in key for key in mine):
+                return True
+        return False
 
     def sets_up(self, process: Process, kind: str) -> None:
         claims = [s.get("claim") for body in self._kube.all_of(kind) for s in body.get("status", {}).get("steps", [])]

@@ -38,7 +38,7 @@ from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
 from reconciler.environments.environments import make_environments
-from reconciler.environments.lifetime import Lifetimes
+from reconciler.environments.lifetime import Lifetimes, next_look
 from reconciler.removal.argocd import RemovableProjects
 from reconciler.removal.jenkins import RemovableItems
 from reconciler.removal.leaving import Leaving
@@ -190,6 +190,7 @@ class World:
             looks=looks_of(self.outside, self.store),
             leaving=leaving_of(self.store, self.clock),
             owner=OWNER,
+            systems=self.outside,
             rules=self.lifetimes,
         )
 
@@ -259,6 +260,11 @@ class World:
             except Conflict:
                 continue
         raise AssertionError("conflicts without an end")
+
+    async def end_is_due(self) -> datetime | None:
+        """Look at the environment, and return when its end or the warning of it asks for the next look."""
+        await self.look(self.environment)
+        return next_look(self.slot(), self.clock.now(), self.store.server_now(), self.lifetimes)
 
     async def go_on(self, *keys: Key, seconds: float, every: float = 5.0) -> None:
         """Look at everything again and again for a while."""

@@ -32,6 +32,7 @@ from reconciler.engine.pausing import is_held as is_held_by_pause
 from reconciler.engine.store import Store
 from reconciler.environments.environments import make_environments
 from reconciler.environments.lifetime import Lifetimes
+from reconciler.environments.upkeep import UpkeepRules
 from reconciler.leftovers.listing import listing_key
 from reconciler.leftovers.sweeping import Sweeper
 from reconciler.projects.children import Defaults
@@ -123,6 +124,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         deadline=settings.deadlines.deletion,
     )
     sweeper = Sweeper(store=store, engine=engine, clock=clock, patience=patience, looks=looks)
+    drift = DriftRules(repairs=settings.drift.repairs, window=settings.drift.window)
     environments = make_environments(
         store=store,
         engine=engine,
@@ -133,6 +135,8 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         owner=owner,
         rules=lifetimes_of(settings),
         read_lag=settings.godaddy.read_lag,
+        systems=connections,
+        upkeep=UpkeepRules(interval=settings.environments.upkeep_interval, drift=drift),
     )
     projects = Projects(
         store=store,
@@ -153,7 +157,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         logins=connections,
         tear_down=tear_down,
         owner=owner,
-        rules=DriftRules(repairs=settings.drift.repairs, window=settings.drift.window),
+        rules=drift,
         interval=settings.drift.interval,
     )
     by_kind: dict[str, Look] = dict.fromkeys(_SETTINGS, _unless_paused(store, clock, controller.look))

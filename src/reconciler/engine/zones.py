@@ -1,6 +1,6 @@
 """DNS zones as the working rows ask for them: which one holds a domain, and one change of its records as a nudge."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -44,15 +44,9 @@ def zone_of(store: Store, project: DevOpsProject, environment: Environment) -> D
         zone = readable(DNSZone, store.read(Key(DNSZone.kind, project.namespace, named.name)))
         remedy = f"create it for {domain}, with a valid spec"
         return zone or Waiting(f"DNSZone {named.name}", reason="SettingsNotFound", remedy=remedy)
-    holding = zones_holding(store, project.namespace, [domain])
+    zones = (readable(DNSZone, body) for body in store.list_(DNSZone.kind, project.namespace))
+    holding = [zone for zone in zones if zone and f".{domain}".endswith(f".{zone.spec.domain}")]
     return max(holding, key=lambda zone: len(zone.spec.domain), default=None)
-
-
-def zones_holding(store: Store, namespace: str, hosts: Iterable[str]) -> list[DNSZone]:
-    """Return the zones that hold at least one of the hosts."""
-    names = tuple(f".{host}" for host in hosts)
-    zones = (readable(DNSZone, body) for body in store.list_(DNSZone.kind, namespace))
-    return [zone for zone in zones if zone and any(name.endswith(f".{zone.spec.domain}") for name in names)]
 
 
 def dns_nudge(

@@ -9,7 +9,7 @@ from reconciler.domain.annotations import PAUSED
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import Environment, EnvironmentPhase
+from reconciler.domain.resources import Environment, EnvironmentPhase, StepState
 from reconciler.domain.wanted import address_of
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import tell_invalid
@@ -18,9 +18,11 @@ from reconciler.engine.store import Store
 from reconciler.environments.clearing import Clearing, project_of
 from reconciler.environments.departure import Departure
 from reconciler.environments.expiry import Expiry
+from reconciler.environments.keeping import Keepers, Keeping
 from reconciler.environments.lifetime import Lifetimes, next_look, steered, warned
 from reconciler.environments.removal import Removal
 from reconciler.environments.slot import SlotKeeper, is_held_by_itself
+from reconciler.environments.upkeep import Upkeep, UpkeepRules
 from reconciler.removal.leaving import Leaving
 from reconciler.removal.looks import Looks
 
@@ -35,11 +37,13 @@ class Environments:
     keeper: SlotKeeper
     expiry: Expiry
     departure: Departure
+    upkeep: Upkeep
 
     async def look(self, key: Key) -> datetime | None:
         """Keep an environment's slot honest, end it when its time has come; return when to look again."""
         body = self.store.read(key)
         if body is None:
+            self.upkeep.forget(key)
             return None
         try:
             environment = Environment(body)
@@ -52,7 +56,9 @@ class Environments:
         environment = await self._steer(await self.keeper.free(environment))
         if await self.expiry.has_come(environment):
             return await self.expiry.carry_out(environment)
-        return await self._tell(environment)
+        environment, compared_at = await self.upkeep.carry_out(environment)
+        told = await self._tell(environment)
+        return min((moment for moment in (told, compared_at) if moment is not None), default=None)
 
     async def _steer(self, environment: Environment) -> Environment:
         """Do what annotations, pins and pauses ask for, before anything else is decided."""
@@ -63,14 +69,14 @@ class Environments:
 
     async def _tell(self, environment: Environment) -> datetime | None:
         old, now, generation = environment.status, self.clock.now(), environment.metadata.generation
-        phase, (state, text) = _phase(environment), _state(environment)
+        phase, (state, reason, text) = _phase(environment), _state(environment)
         status = old.model_copy(
             update={
                 "observed_generation": generation,
                 "phase": phase,
                 "warned": warned(environment, self.store.server_now(), self.rules),
                 "addresses": self._addresses(environment),
-                "conditions": kstatus(old.conditions, state, phase.value, text, generation, now),
+                "conditions": kstatus(old.conditions, state, reason or phase.value, text, generation, now),
             }
         )
         stored = Environment(await self.store.write_status(environment.body, status.dump()))
@@ -93,9 +99,11 @@ def make_environments(
     patience: Patience,
     looks: Looks,
     leaving: Leaving,
+    systems: Keepers,
     owner: str,
     rules: Lifetimes | None = None,
     read_lag: timedelta = timedelta(seconds=60),
+    upkeep: UpkeepRules | None = None,
 ) -> Environments:
     """Make what looks at environments, with its parts; what a zone shows may be older than it seems by `read_lag`."""
     keeper, rules = SlotKeeper(store=store, clock=clock), rules or Lifetimes()
@@ -108,6 +116,14 @@ def make_environments(
         keeper=keeper,
         expiry=Expiry(store=store, clock=clock, clearing=clearing, rules=rules),
         departure=Departure(store=store, keeper=keeper, clearing=clearing, leaving=leaving, owner=owner),
+        upkeep=Upkeep(
+            store=store,
+            engine=engine,
+            clock=clock,
+            patience=patience,
+            keeping=Keeping(store=store, systems=systems, owner=owner),
+            rules=upkeep or UpkeepRules(),
+        ),
     )
 
 
@@ -123,13 +139,17 @@ def _phase(environment: Environment) -> EnvironmentPhase:
     return EnvironmentPhase.EXPIRED if is_expired else EnvironmentPhase.IDLE
 
 
-def _state(environment: Environment) -> tuple[KState, str]:
-    """Return how it stands, and why in words."""
+def _state(environment: Environment) -> tuple[KState, str, str]:
+    """Return how it stands, the reason where the phase does not say it, and why in words."""
     status = environment.status
     if is_held_by_itself(environment):
-        return "Reconciling", f"waits for the annotation {PAUSED} to go"
+        return "Reconciling", "", f"waits for the annotation {PAUSED} to go"
     if status.holder is not None:
-        return "Reconciling", f"DeploymentRecord {status.holder.record} is being deployed"
+        return "Reconciling", "", f"DeploymentRecord {status.holder.record} is being deployed"
     if status.hold is not None:
-        return "Stalled", status.hold.reason
-    return "Ready", f"on pause: the annotation {PAUSED} is set" if environment.is_paused else ""
+        return "Stalled", "", status.hold.reason
+    stuck = next((step for step in status.steps if step.remedy or step.state is StepState.FAILED), None)
+    if stuck is not None and status.current:
+        text = f"{stuck.waiting_for}; {stuck.remedy}" if stuck.remedy else stuck.message
+        return "Stalled", stuck.reason, text
+    return "Ready", "", f"on pause: the annotation {PAUSED} is set" if environment.is_paused else ""

@@ -32,7 +32,7 @@ class Removal:
         """Return how each thing in the inventory goes, by the names of the steps."""
         steps: dict[str, Look] = {}
         marker, zones = marker_of(environment, self.owner), self._zones(environment)
-        argo, shown_at = self._argo(environment), self._last_write_shown_at(environment)
+        argo, shown_at = argo_settings_of(environment, self.store), self._last_write_shown_at(environment)
         for item in environment.status.inventory:
             thing = thing_of(item, environment.namespace, marker)
             if item.kind == "Record":
@@ -62,3 +62,11 @@ class Removal:
     def _zones(self, environment: Environment) -> dict[str, DNSZone]:
         zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, environment.namespace))
         return {zone.spec.domain: zone for zone in zones if zone}
+
+
+def argo_settings_of(environment: Environment, store: Store) -> ArgoSettings | None:
+    """Return the settings of the deployment tool that the environment's project uses, if they are there."""
+    namespace, name = environment.namespace, environment.spec.project_ref
+    project = readable(DevOpsProject, store.read(Key(DevOpsProject.kind, namespace, name)))
+    named = project.spec.argo_ref if project else None
+    return readable(ArgoSettings, store.read(Key(ArgoSettings.kind, namespace, named.name if named else name)))

@@ -1,4 +1,4 @@
-"""The slot kept honest: taken back from who has ended, and taken by the environment itself to be cleared."""
+"""The slot kept honest: taken back from who has ended, and taken by the environment itself."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,10 @@ from reconciler.engine.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotKeeper:
-    """Takes the slot back from a record that has ended or is gone: a kill may have come between the two writes."""
+    """Takes the slot back from a record that has ended or is gone: a kill may have come between the two writes.
+
+    A repair gives the slot back in the look that took it; one that is found was cut short, and the next begins anew.
+    """
 
     store: Store
     clock: Clock
@@ -23,9 +26,9 @@ class SlotKeeper:
     async def free(self, environment: Environment) -> Environment:
         """Return the environment as it stands after its slot was taken back, if there was reason to."""
         holder = environment.status.holder
-        if holder is None or is_held_by_itself(environment):
+        if holder is None or (is_held_by_itself(environment) and not is_under_repair(environment)):
             return environment
-        if not await self._has_ended(environment, holder):
+        if not is_under_repair(environment) and not await self._has_ended(environment, holder):
             return environment
         status = given_back(environment.status, self.clock.now())
         return Environment(await self.store.write_status(environment.body, status.dump()))
@@ -43,9 +46,14 @@ class SlotKeeper:
 
 
 def is_held_by_itself(environment: Environment) -> bool:
-    """Tell whether the environment holds its own slot, to be cleared."""
+    """Tell whether the environment holds its own slot, to be cleared or for a repair."""
     holder = environment.status.holder
     return holder is not None and holder.uid == environment.metadata.uid
+
+
+def is_under_repair(environment: Environment) -> bool:
+    """Tell whether the environment holds its own slot to put right what drifted."""
+    return is_held_by_itself(environment) and environment.status.phase is EnvironmentPhase.REPAIRING
 
 
 def held_by_itself(environment: Environment, phase: EnvironmentPhase, now: datetime) -> EnvironmentStatus:

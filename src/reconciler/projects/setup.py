@@ -21,6 +21,7 @@ from reconciler.domain.resources import (
     DriftPolicy,
     InventoryItem,
     Resource,
+    Settled,
     SetupStep,
     StepState,
 )

@@ -369,10 +369,15 @@ class Deployments(Group):
 
 
 class Environments(Group):
-    """How environments end."""
+    """How environments are kept as they are wanted, and how they end."""
 
     model_config = SettingsConfigDict(env_prefix="ENVIRONMENTS_")
 
+    upkeep_interval: Annotated[Duration, Field(ge=_SECOND, le=24 * _HOUR)] = Field(
+        5 * _MINUTE,
+        description="How often the Applications and DNS records of what is current are compared with what is there; "
+        "each environment at a moment of its own within it.",
+    )
     warn_before: Span = Field(
         _HOUR, description="How long before its end people are told that an environment expires (event and heartbeat)."
     )

@@ -188,7 +188,7 @@ async def test_an_environment_expires_at_its_time_and_not_before() -> None:
     world = await deployed(ttl="1h")
     expires_at = world.slot().status.expires_at
     assert expires_at is not None
-    assert await world.look(world.environment) == expires_at
+    assert await world.end_is_due() == expires_at
     world.clock.advance((expires_at - world.clock.now()).total_seconds() - 1)
     await world.look(world.environment)
     assert world.outside.argo.deleted == []
@@ -225,7 +225,7 @@ async def test_what_is_pinned_or_paused_does_not_expire_and_is_not_looked_at_aga
     else:
         world.store.annotate(world.environment, paused="true")
     world.clock.advance(4000)
-    assert await world.look(world.environment) is None
+    assert await world.end_is_due() is None
     assert world.outside.argo.deleted == []
 
 

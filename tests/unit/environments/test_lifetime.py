@@ -167,7 +167,7 @@ def pin(world: World, how: str, *, on: bool) -> None:
 async def test_a_deployment_to_a_pinned_environment_sets_an_end_that_counts_once_it_is_unpinned() -> None:
     world = await living(pinned=True)
     world.clock.advance(10 * 3600)
-    assert await world.look(world.environment) is None
+    assert await world.end_is_due() is None
     world.store.edit(world.environment, pinned=False)
     assert await world.look(world.environment) is not None
     assert ends(world) > world.clock.now()
@@ -177,7 +177,7 @@ async def test_on_pause_the_clock_of_a_life_stands_still() -> None:
     world = await living()
     before = ends(world)
     world.store.annotate(world.environment, paused="true")
-    assert await world.look(world.environment) is None
+    assert await world.end_is_due() is None
     world.clock.advance(50 * 3600)
     world.store.annotate(world.environment, paused="false")
     await world.look(world.environment)
@@ -199,8 +199,7 @@ async def test_an_expiry_stands_still_on_pause_and_goes_on_after_it() -> None:
 
 async def test_an_end_is_warned_of_once_and_again_when_it_was_moved() -> None:
     world = await living()
-    due = await world.look(world.environment)
-    assert due == ends(world) - HOUR
+    assert await world.end_is_due() == ends(world) - HOUR
     assert world.slot().status.warned is None
     world.clock.advance(2 * 3600)
     for _ in range(2):
@@ -208,9 +207,9 @@ async def test_an_end_is_warned_of_once_and_again_when_it_was_moved() -> None:
         warned = world.slot().status.warned
         assert warned is not None
         assert (warned.expires_at, warned.sequence) == (ends(world), 1)
-    assert await world.look(world.environment) == ends(world)
+    assert await world.end_is_due() == ends(world)
     world.store.annotate(world.environment, extend="3h")
-    assert await world.look(world.environment) == ends(world) - HOUR
+    assert await world.end_is_due() == ends(world) - HOUR
     world.clock.advance(3 * 3600)
     await world.look(world.environment)
     warned = world.slot().status.warned
@@ -222,7 +221,7 @@ async def test_nobody_is_warned_while_a_deployment_is_about_to_move_the_end() ->
     world = await living()
     world.clock.advance(2.5 * 3600)
     await world.look(world.ask("op-2"))
-    assert await world.look(world.environment) == ends(world)
+    assert await world.end_is_due() == ends(world)
     assert world.slot().status.warned is None
 
 

@@ -158,7 +158,7 @@ async def test_a_record_that_is_named_is_taken_over_once_and_that_is_echoed() ->
 
 
 @pytest.mark.parametrize("named", [True, False])
-async def test_a_foreign_application_is_taken_over_only_by_its_name(named: bool) -> None:
+async def test_a_foreign_application_is_taken_over_only_by_its_name(*, named: bool) -> None:
     world = await settled()
     wanted = app(world)
     world.outside.argo.applications[APPLICATION] = application(APPLICATION, marker=OTHER)
@@ -253,9 +253,11 @@ async def test_drift_is_left_alone_where_the_project_says_so(word: str) -> None:
 async def test_a_repair_that_somebody_undoes_again_and_again_backs_off() -> None:
     world = await settled()
     wanted = app(world).shape
-    for _ in range(4):
+    for number in range(5):
         edit(world, shape=replace(wanted, path="elsewhere"))
-        await until_at_rest(world, seconds=310)
+        world.store.annotate(world.environment, reconcile_at=str(number))
+        await world.look(world.environment)
+        world.clock.advance(61)
     assert app(world).shape.path == "elsewhere"
     assert condition(world, "Stalled")[1] == "DriftFought"
     assert len(world.outside.argo.shape_writes) == 3

@@ -8,7 +8,7 @@ from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Body, Key
-from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, Phase
+from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, EnvironmentPhase, Phase
 from reconciler.domain.resources.environment import Holder
 from reconciler.domain.slot import holds, is_overtaken, precedence, taken
 from reconciler.domain.wanted import inventory_of, marker_of
@@ -69,7 +69,9 @@ class Queue:
 
     def _while_held(self, record: DeploymentRecord, environment: Environment, holder: Holder) -> Waiting | Failed:
         if holder.uid == environment.metadata.uid:
-            return self._wait(f"{environment.kind} {environment.name} to have expired")
+            is_repair = environment.status.phase is EnvironmentPhase.REPAIRING
+            what = "put right what drifted" if is_repair else "have expired"
+            return self._wait(f"{environment.kind} {environment.name} to {what}")
         name = f"{record.kind} {holder.record}"
         if environment.spec.concurrency is Concurrency.REJECT:
             return Failed("EnvironmentBusy", f"{name} is being deployed and concurrency is Reject")

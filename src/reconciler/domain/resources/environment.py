@@ -23,6 +23,7 @@ from reconciler.domain.resources.common import (
     Word,
     keyed_by,
 )
+from reconciler.domain.resources.drift import MOST_DRIFT, Drift
 from reconciler.domain.resources.step import SetupStep
 
 
@@ -46,6 +47,7 @@ class EnvironmentPhase(StrEnum):
 
     IDLE = "Idle"
     DEPLOYING = "Deploying"
+    REPAIRING = "Repairing"
     ON_HOLD = "OnHold"
     EXPIRING = "Expiring"
     EXPIRED = "Expired"
@@ -157,6 +159,7 @@ class EnvironmentStatus(Status):
     refusals: dict[str, Message] = Field(
         default={}, max_length=8, description="Why a handled annotation had no effect, by annotation."
     )
+    drift: list[Drift] = Field(default=[], max_length=MOST_DRIFT, json_schema_extra=keyed_by("step"))
     addresses: list[Url] = Field(default=[], max_length=20)
     leftovers: list[InventoryItem] = Field(default=[], max_length=20)
     leftovers_cut: int = 0
