@@ -20,6 +20,7 @@ from reconciler.domain.resources import (
     StageName,
     StageStatus,
 )
+from reconciler.domain.wanted import FOR_ANOTHER_REMEDY, meant_for_another
 from reconciler.engine.invalid import R, readable
 from reconciler.engine.store import Store
 from reconciler.engine.zones import zone_of
@@ -133,8 +134,12 @@ class SceneReader:
             (ContainerRegistry.kind, spec.registry.ref.name if spec.registry.ref else project.name),
         )
         for kind, name in names:
-            if self.store.read(Key(kind, namespace, name)) is None:
+            body = self.store.read(Key(kind, namespace, name))
+            if body is None:
                 return Waiting(f"{kind} {name}", reason="SettingsNotFound", remedy=f"create {kind} {name}")
+            if other := meant_for_another(body, project.name):
+                what = f"{kind} {name}, which is for project {other}"
+                return Waiting(what, reason="ForAnotherProject", remedy=FOR_ANOTHER_REMEDY)
         jenkins = self._read(JenkinsSettings, namespace, names[0][1])
         argo = self._read(ArgoSettings, namespace, names[1][1])
         registry = self._read(ContainerRegistry, namespace, names[2][1])

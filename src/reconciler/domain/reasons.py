@@ -122,6 +122,7 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(
         "SettingsNotFound", (PROJECT, ENVIRONMENT, RECORD), _PERSON, "Settings that a project names are not there."
     ),
+    Meaning("ForAnotherProject", (PROJECT, RECORD), _PERSON, "The project names settings of another project."),
     Meaning("EnvironmentNotFound", (RECORD,), _NOBODY, "The project has no such environment and no `preview`."),
     Meaning("ComponentNotFound", (RECORD,), _NOBODY, "The project has no component of that name."),
     Meaning(

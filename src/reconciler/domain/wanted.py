@@ -36,6 +36,8 @@ BUILD_PARAMETERS = (
     "TRACEPARENT",
 )
 """What every build gets; the user's parameters come on top."""
+FOR_ANOTHER_REMEDY = "let the project name settings of its own, or none; or correct their projectRef"
+"""What to do where a project names settings that are for another one."""
 _WORD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -46,6 +48,12 @@ def filled(template: str, **words: str) -> str:
         known = " ".join(f"{{{word}}}" for word in TEMPLATE_WORDS)
         raise Invalid(f"{{{unknown[0]}}} is not a template word; use {known}", field="spec.source.path")
     return _WORD.sub(lambda found: words.get(found.group(1), found.group(0)), template)
+
+
+def meant_for_another(body: Body, project: str) -> str:
+    """Return the project that settings are for where it is not this one: they set up nothing for it."""
+    theirs = str((body.get("spec") or {}).get("projectRef") or "")
+    return "" if theirs == project else theirs
 
 
 def words_of(project: DevOpsProject, environment: Environment, component: str, revision: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from reconciler.domain.resources import (
     StepState,
 )
 from reconciler.domain.resources.devops_project import DevOpsProjectStatus
+from reconciler.domain.wanted import FOR_ANOTHER_REMEDY, meant_for_another
 from reconciler.domain.words import cut
 from reconciler.engine.invalid import readable, tell_invalid
 from reconciler.engine.store import Store
@@ -128,6 +129,9 @@ class Projects:
             return _moved(
                 step, StepState.WAITING, now, waiting_for=f"{kind} {name}", reason="SettingsNotFound", remedy=remedy
             )
+        if other := meant_for_another(body, project.name):
+            what, remedy = f"{kind} {name}, which is for project {other}", FOR_ANOTHER_REMEDY
+            return _moved(step, StepState.WAITING, now, waiting_for=what, reason="ForAnotherProject", remedy=remedy)
         status = body.get("status") or {}
         conditions = {one["type"]: one for one in status.get("conditions") or []}
         ready, stalled = conditions.get("Ready", {}), conditions.get("Stalled", {})

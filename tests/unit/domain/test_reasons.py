@@ -15,7 +15,7 @@ from reconciler.domain.records import Reason
 from reconciler.domain.resources import KINDS, EnvironmentPhase, Phase
 
 SOURCE = Path(__file__).parents[3] / "src" / "reconciler"
-FOLDERS = ("deployments", "projects", "environments", "engine", "domain")
+FOLDERS = ("deployments", "projects", "environments", "removal", "leftovers", "engine", "domain")
 """Who sets conditions. The reasons of dead letters are in docs/reference/messages.md."""
 TREES = {
     path: ast.parse(path.read_text(encoding="utf-8")) for name in FOLDERS for path in (SOURCE / name).rglob("*.py")
