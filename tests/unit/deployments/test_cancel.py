@@ -167,7 +167,10 @@ async def test_a_deployment_whose_settings_vanish_says_so_and_ends_at_its_deadli
     world, key = await syncing()
     await without_settings(world, key)
     status = world.record(key).status
-    assert (status.reason, status.message) == ("SettingsNotFound", "waiting for ArgoSettings shop")
+    assert (status.reason, status.message) == (
+        "SettingsNotFound",
+        "waiting for ArgoSettings shop; create ArgoSettings shop",
+    )
     world.clock.advance(2 * 3600)
     await world.look(key)
     assert world.end_of(key) == ("Failed", "DeadlineExceeded")
