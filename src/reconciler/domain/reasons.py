@@ -25,7 +25,7 @@ GIT, ZONE = "GitCredential", "DNSZone"
 _OWNERS = (JENKINS, ARGO, REGISTRY)
 _SETTINGS = (*_OWNERS, GIT, ZONE)
 _ALL = (PROJECT, ENVIRONMENT, RECORD, *_SETTINGS)
-_ASKERS = (*_SETTINGS, RECORD)
+_ASKERS = (*_SETTINGS, ENVIRONMENT, RECORD)
 RELAYS = PROJECT
 """The kind whose steps are settings: beside its own reasons it shows theirs."""
 
@@ -94,6 +94,7 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(
         "OnHold", (ENVIRONMENT, RECORD), _PERSON, "A deployment was rolled back; a newer request or `release` lifts it."
     ),
+    Meaning("Repairing", (ENVIRONMENT,), _ITSELF, "What is current is being put right outside."),
     Meaning("Expiring", (ENVIRONMENT,), _ITSELF, "Its life is over; Applications and records are being removed."),
     Meaning(
         "Expired", (ENVIRONMENT,), _NOBODY, "Its life is over and it is empty; the next deployment brings it back."
@@ -130,14 +131,32 @@ MEANINGS: tuple[Meaning, ...] = (
     ),
     Meaning("ZoneLocked", (ZONE,), _PERSON, "The provider has the zone, and it cannot be changed there."),
     Meaning("Missing", _ASKERS, _ITSELF, "A Secret, a key in it or a credential is not there; named in the message."),
-    Meaning("NameTaken", (*_OWNERS, RECORD), _PERSON, "What we would make is there and another's; the owner is named."),
+    Meaning(
+        "NameTaken",
+        (*_OWNERS, RECORD, ENVIRONMENT),
+        _PERSON,
+        "What we would make is there and another's; the owner is named.",
+    ),
     Meaning("RemovalNotConfirmed", (PROJECT,), _PERSON, "More than half of several environments would go at once."),
     # Records in DNS.
-    Meaning("ConflictingRecord", (RECORD,), _PERSON, "A record of another type stands at the host and is not ours."),
-    Meaning("ValuesChanged", (RECORD,), _PERSON, "The record has our mark, but not the values that we wrote."),
-    Meaning("CnameAtApex", (RECORD,), _PERSON, "A zone's own name cannot be a CNAME; give an IP address as target."),
-    Meaning("Contradiction", (RECORD,), _PERSON, "Two components want different records at one host."),
-    Meaning("InvalidRecord", (RECORD,), _PERSON, "Host, target or owner id make no valid record."),
+    Meaning("RemovalHeldBack", (ENVIRONMENT,), _PERSON, "More than half of its records would go; confirm it."),
+    Meaning(
+        "ConflictingRecord",
+        (RECORD, ENVIRONMENT),
+        _PERSON,
+        "A record of another type stands at the host and is not ours.",
+    ),
+    Meaning(
+        "ValuesChanged", (RECORD, ENVIRONMENT), _PERSON, "The record has our mark, but not the values that we wrote."
+    ),
+    Meaning(
+        "CnameAtApex",
+        (RECORD, ENVIRONMENT),
+        _PERSON,
+        "A zone's own name cannot be a CNAME; give an IP address as target.",
+    ),
+    Meaning("Contradiction", (RECORD, ENVIRONMENT), _PERSON, "Two components want different records at one host."),
+    Meaning("InvalidRecord", (RECORD, ENVIRONMENT), _PERSON, "Host, target or owner id make no valid record."),
     # Systems around.
     Meaning(
         "Unavailable", _ASKERS, _ITSELF, "The system does not answer, or not usefully; asked again later and later."
