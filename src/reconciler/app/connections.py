@@ -26,6 +26,7 @@ from reconciler.clients.godaddy import GoDaddy
 from reconciler.clients.jenkins import Jenkins
 from reconciler.clients.oci import Credentials, OciRegistry
 from reconciler.clients.powerdns import PowerDns
+from reconciler.clients.rosters import FRESH
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Missing, ReconcilerError
 from reconciler.domain.outside.builds import GitLogin
@@ -76,6 +77,8 @@ class Connections:
             application_changed: told the line and the name of an application that changed.
         """
         self._settings = settings
+        # Who compares more often than once a minute wants to see more often what is there.
+        self._fresh = min(FRESH, settings.environments.upkeep_interval)
         self._endpoints = endpoints
         self._secrets = secrets
         self._clock = clock
@@ -217,7 +220,7 @@ class Connections:
                 translate=self._doubting(kind, where, translator(self._mask)),
             )
             client = ArgoCD(endpoint, session=session, ui_url=where.endpoint)
-            line = self._argo[where] = ArgoLine(client, self._clock, self._application_changed)
+            line = self._argo[where] = ArgoLine(client, self._clock, self._application_changed, self._fresh)
             self._log_in(kind, where, token_or_password, client.check_access, endpoint)
         await self._renew(kind, where)
         await line.follow()
@@ -343,7 +346,7 @@ class Connections:
         )
         client = GoDaddy(endpoint)
         self._log_in(DNSZone.kind, where, keyed("key", "secret"), client.check_access, endpoint)
-        return ZoneLine(client, self._clock)
+        return ZoneLine(client, self._clock, self._fresh)
 
     def _powerdns(self, where: Where) -> ZoneLine:
         endpoint = self._endpoints.make(
@@ -355,7 +358,7 @@ class Connections:
         )
         client = PowerDns(endpoint)
         self._log_in(DNSZone.kind, where, keyed("key"), client.check_access, endpoint)
-        return ZoneLine(client, self._clock)
+        return ZoneLine(client, self._clock, self._fresh)
 
     async def removable_records(self, where: Where) -> ZoneLine:
         """Return the records that a key may change."""

@@ -9,14 +9,13 @@ from typing import Protocol
 from reconciler.clients.argocd import ArgoCD
 from reconciler.clients.feeds import ApplicationFeed, BuildFeed
 from reconciler.clients.jenkins import Jenkins
-from reconciler.clients.rosters import Roster
+from reconciler.clients.rosters import FRESH, Roster
 from reconciler.domain.clock import Clock
 from reconciler.domain.outside.applications import Application, ApplicationShape, ImageSetting
 from reconciler.domain.outside.builds import Build, BuildKey, Job, JobPath, JobShape, Parameters
 from reconciler.domain.outside.dns import RecordSet, Zone
 from reconciler.domain.ownership import Marker
 
-_FRESH = timedelta(seconds=60)
 _TRUSTED = timedelta(seconds=150)
 
 
@@ -94,10 +93,12 @@ class JenkinsLine:
 class ArgoLine:
     """The applications of one server: questions of its own, and one stream for all that wait."""
 
-    def __init__(self, client: ArgoCD, clock: Clock, changed: Callable[["ArgoLine", str], None]) -> None:
+    def __init__(
+        self, client: ArgoCD, clock: Clock, changed: Callable[["ArgoLine", str], None], fresh: timedelta = FRESH
+    ) -> None:
         self.client = client
         self._feed = ApplicationFeed(client, clock=clock)
-        self._roster = Roster(self._list, clock=clock)
+        self._roster = Roster(self._list, clock=clock, fresh=fresh)
         self._feed.subscribe(lambda name: changed(self, name))
 
     async def follow(self) -> None:
@@ -204,9 +205,10 @@ class DnsClient(Protocol):
 class ZoneLine:
     """The records of one account: questions of its own, and one read of each zone for all that compare."""
 
-    def __init__(self, client: DnsClient, clock: Clock) -> None:
+    def __init__(self, client: DnsClient, clock: Clock, fresh: timedelta = FRESH) -> None:
         self.client = client
         self._clock = clock
+        self._fresh = fresh
         self._snapshots: dict[str, _Snapshot] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._written: dict[str, datetime] = {}
@@ -216,7 +218,10 @@ class ZoneLine:
 
         A read that was begun before a write of ours ended may not show it, and is no snapshot any more.
         """
-        moments = (self._clock.now() - _FRESH, *(at for at in (since, self._written.get(domain)) if at is not None))
+        moments = (
+            self._clock.now() - self._fresh,
+            *(at for at in (since, self._written.get(domain)) if at is not None),
+        )
         oldest = max(moments)
         async with self._locks.setdefault(domain, asyncio.Lock()):
             kept = self._snapshots.get(domain)

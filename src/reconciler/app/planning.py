@@ -23,6 +23,8 @@ from reconciler.domain.resources import KINDS as MODELS
 from reconciler.domain.resources import DevOpsProject
 from reconciler.engine.invalid import problems
 from reconciler.engine.patience import Patience
+from reconciler.environments.keeping import Keeping
+from reconciler.environments.planning import EnvironmentsPlanner
 from reconciler.operator.cache import Cache, Source
 from reconciler.operator.store import Store
 from reconciler.projects.planning import ChildrenPlanner, SettingsPlanner, resource_change
@@ -161,9 +163,12 @@ async def planning(
     )
     try:
         draft = DraftStore(kubernetes, await _listed(kubernetes, namespaces or _watched(settings)))
-        setups = SetUps(store=draft, systems=connections, logins=connections, owner=await _owner(settings, kubernetes))
+        owner = await _owner(settings, kubernetes)
+        setups = SetUps(store=draft, systems=connections, logins=connections, owner=owner)
         of_settings = SettingsPlanner(draft, setups, clock, Patience())
-        planners: list[Planner] = [ChildrenPlanner(draft, defaults_of(settings)), of_settings]
+        keeping = Keeping(store=draft, systems=connections, owner=owner)
+        of_environments = EnvironmentsPlanner(keeping, clock, Patience())
+        planners: list[Planner] = [ChildrenPlanner(draft, defaults_of(settings)), of_settings, of_environments]
         yield Planning(draft=draft, planners=planners, settings=of_settings)
     finally:
         await connections.close()

@@ -75,7 +75,7 @@ class Upkeep:
     async def carry_out(self, environment: Environment) -> tuple[Environment, datetime | None]:
         """Compare, if it is time and nobody else changes it; return the environment as stored, and the next look."""
         project = project_of(environment, self.store)
-        if project is None or not _is_to_keep(environment, project):
+        if project is None or not is_to_keep(environment, project):
             return environment, None
         try:
             looks = self.keeping.looks(environment, project)
@@ -183,7 +183,7 @@ class UpkeepWork:
                 self._judge.ignore(look, now)
             self._answered.add(name)
             self._done.add(name)
-        looking = {name: _looked_at(look, steps[name], now) for name, look in asked_now.items()}
+        looking = {name: look.asked(steps[name], now) for name, look in asked_now.items()}
         found = await answers_of(looking, steps, now, self._patience, self.subject)
         return {name: self._judged(asked_now[name], steps[name], answer, now) for name, answer in found.items()}
 
@@ -250,7 +250,7 @@ class UpkeepWork:
         return old.model_copy(update=changes)
 
 
-def _is_to_keep(environment: Environment, project: DevOpsProject) -> bool:
+def is_to_keep(environment: Environment, project: DevOpsProject) -> bool:
     """Tell whether anything is wanted there now, and nobody else is at work or has asked to leave it alone."""
     status = environment.status
     is_let = status.holder is None and not environment.is_paused and not project.is_paused
@@ -261,7 +261,3 @@ def _is_to_be_acted_on(step: SetupStep) -> bool:
     """Tell whether a claim is about to be stored, and acted on after that."""
     claim = step.claim
     return step.state is StepState.RUNNING and claim is not None and claim.settled is Settled.UNKNOWN
-
-
-async def _looked_at(look: KeptLook, step: SetupStep, now: datetime) -> Answer:
-    return await look.look(step, now)

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from reconciler.domain.annotations import CONFIRM_REMOVAL
-from reconciler.domain.answers import Answer, Broken, Done, Failed, Nudge, Skipped, Waiting
+from reconciler.domain.answers import Answer
 from reconciler.domain.changes import Action, Change, difference
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.plans import Plan, Untold, plan_of
 from reconciler.domain.resources import DevOpsProject, DriftPolicy, Resource, SetupStep
 from reconciler.domain.resources.settings import SettingsStatus
+from reconciler.engine.foretelling import foretold
 from reconciler.engine.invalid import problems
-from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.projects.children import Defaults, children_of, plan
@@ -113,7 +113,7 @@ class SettingsPlanner:
             step = steps.get(look.name) or SetupStep(name=look.name)
             if look.policy is DriftPolicy.IGNORE and look.is_done_in(step):
                 continue
-            found = await self._answer(resource, look)
+            found = await foretold(_named(resource.body), look.name, _asked(look), self.clock.now(), self.patience)
             if isinstance(found, Untold):
                 # What stands behind it is not reached by the operator either.
                 return Plan(tuple(changes), (found,), tuple(notes))
@@ -122,23 +122,6 @@ class SettingsPlanner:
                 if look.policy is DriftPolicy.REPORT and look.is_done_in(step):
                     notes.append(f"{found.title} is drift that is only reported: driftPolicy is Report")
         return Plan(tuple(changes), (), tuple(notes))
-
-    async def _answer(self, resource: Resource, look: SetupLook) -> Change | Untold | None:
-        name, now = look.name, self.clock.now()
-        answers = await answers_of({name: _asked(look)}, {name: SetupStep(name=name)}, now, self.patience, name)
-        match answers[name]:
-            case Done() | Skipped():
-                return None
-            case Nudge(change=Change() as change):
-                return change
-            case Nudge(what=what):
-                return Untold(_named(resource.body), what)
-            case Waiting(what=what, remedy=remedy):
-                return Untold(_named(resource.body), f"{what}; {remedy}" if remedy else what)
-            case Failed(reason=reason, message=message):
-                return Untold(_named(resource.body), f"{reason}: {message}")
-            case Broken(error=error):
-                raise error
 
 
 async def _asked(look: SetupLook) -> Answer:

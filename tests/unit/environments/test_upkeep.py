@@ -11,9 +11,12 @@ from reconciler.domain.keys import Key
 from reconciler.domain.outside.applications import Application, Operation, OperationPhase
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import DriftState
+from reconciler.domain.plans import Plan
+from reconciler.domain.resources import DevOpsProject, DriftState
+from reconciler.environments.keeping import Keeping
+from reconciler.environments.planning import EnvironmentsPlanner
 from support.outside import application
-from support.scene import SPACE, Killed, World, kill_at
+from support.scene import OWNER, SPACE, Killed, World, kill_at
 
 PROJECT = Key("DevOpsProject", SPACE, "shop")
 APPLICATION = "shop--alpha--api"
@@ -339,3 +342,20 @@ async def test_a_kill_at_any_await_of_a_repair_loses_nothing_and_doubles_nothing
     assert record(world, "A", "api.alpha") is not None
     assert world.holder() == ""
     assert len(world.outside.argo.syncs) == syncs + 1
+
+
+async def test_a_plan_shows_what_the_next_comparison_would_change_and_changes_nothing() -> None:
+    world = await settled(("api", "web"))
+    keeping = Keeping(store=world.store, systems=world.outside, owner=OWNER)
+    planner = EnvironmentsPlanner(keeping, world.clock, world.patience)
+    body = world.store.read(PROJECT)
+    assert body is not None
+    assert await planner.plan(DevOpsProject(body)) == Plan()
+    edit(world, shape=replace(app(world).shape, path="elsewhere"))
+    drop(world, "web.alpha")
+    planned = await planner.plan(DevOpsProject(body))
+    assert [one.title for one in planned.changes] == [
+        f"~ Application {APPLICATION}",
+        "+ Record A web.alpha.example.com",
+    ]
+    assert (app(world).shape.path, record(world, "A", "web.alpha")) == ("elsewhere", None)
