@@ -42,7 +42,7 @@ class Signals:
         self._note_reference(key, change.after)
         if change.after is None:
             self._forget(key)
-        elif change.source is not Source.OWN_WRITE or _spec_differs(change):
+        elif change.source is not Source.OWN_WRITE or _spec_differs(change) or _may_go_now(change):
             self._add(key)
         for other in self._concerned(change):
             self._add(other)
@@ -194,6 +194,18 @@ def _spec_differs(change: Change) -> bool:
     if before is None or after is None:
         return True
     return _wanted(before) != _wanted(after)
+
+
+def _may_go_now(change: Change) -> bool:
+    """Tell whether what is being deleted has waited for its end to be announced, and it was."""
+    after = change.after or {}
+    is_leaving = bool(after.get("metadata", {}).get("deletionTimestamp"))
+    return is_leaving and _announced(change.before) != _announced(change.after)
+
+
+def _announced(body: Body | None) -> tuple[Any, ...]:
+    status = (body or {}).get("status") or {}
+    return status.get("announced"), *(one.get("announced") for one in status.get("operations") or ())
 
 
 def _became_ready(change: Change) -> bool:

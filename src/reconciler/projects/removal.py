@@ -12,11 +12,14 @@ from reconciler.domain.resources import (
     DevOpsProject,
     Environment,
 )
+from reconciler.domain.resources.devops_project import OperationEnd
 from reconciler.engine.store import Store
 from reconciler.projects.children import children_of, is_made_by
+from reconciler.projects.operations import all_told, cancelled_by_removal
 from reconciler.removal.leaving import Leaving
 
 _RESYNC = timedelta(minutes=5)
+_ANNOUNCE_BEFORE_REMOVAL = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +46,29 @@ class ProjectRemoval:
         if not environments:
             await self._delete(settings)
         waits_for = [*environments, *records, *settings]
-        if not waits_for or self.leaving.is_over(project):
+        operations = cancelled_by_removal(project, self.clock.now())
+        if self.leaving.is_over(project) or (not waits_for and self._has_told(project, operations)):
             await self.store.remove_finalizer(project.body)
             return None
-        await self._tell(project, waits_for)
-        return self.leaving.next_look(project, self.clock.now() + _RESYNC)
+        await self._tell(project, waits_for, operations)
+        due = self.clock.now() + _RESYNC if waits_for else self._told_by(project)
+        return self.leaving.next_look(project, due)
+
+    def _has_told(self, project: DevOpsProject, operations: list[OperationEnd]) -> bool:
+        """Tell whether everybody was told of every end, or the broker was away for too long."""
+        return all_told(operations) or self.clock.now() >= self._told_by(project)
+
+    def _told_by(self, project: DevOpsProject) -> datetime:
+        return (project.metadata.deleted_at or self.clock.now()) + _ANNOUNCE_BEFORE_REMOVAL
 
     async def _delete(self, bodies: list[Body]) -> None:
         for body in bodies:
             if not body["metadata"].get("deletionTimestamp"):
                 await self.store.delete(body)
 
-    async def _tell(self, project: DevOpsProject, waits_for: list[Body]) -> None:
+    async def _tell(self, project: DevOpsProject, waits_for: list[Body], operations: list[OperationEnd]) -> None:
         listed = ", ".join(f"{body['kind']} {body['metadata']['name']}" for body in waits_for[:5])
+        listed = listed or "the announcement of how its last operation ended"
         conditions = kstatus(
             project.status.conditions,
             "Reconciling",
@@ -64,5 +77,5 @@ class ProjectRemoval:
             project.metadata.generation,
             self.clock.now(),
         )
-        status = project.status.model_copy(update={"conditions": conditions})
+        status = project.status.model_copy(update={"conditions": conditions, "operations": operations})
         await self.store.write_status(project.body, status.dump())

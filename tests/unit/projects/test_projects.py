@@ -280,3 +280,27 @@ async def test_an_operation_ends_only_when_what_it_changed_has_been_set_up() -> 
     job = world.jenkins.jobs["freeleaps/shop"]
     assert job.shape is not None
     assert job.shape.git_url == "https://git.example.com/acme/other.git"
+
+
+async def test_an_operation_under_way_ends_as_cancelled_and_is_told_before_a_deleted_project_goes() -> None:
+    asked = {"id": "init-1", "requestedAt": rfc3339(EIGHT)}
+    world = SetupWorld(operation=asked)
+    world.store.remove(PROJECT)
+    await world.look_at_all()
+    (operation,) = world.store.status(PROJECT)["operations"]
+    assert (operation["id"], operation["state"], operation["reason"]) == ("init-1", "Cancelled", "ProjectRemoved")
+    await world.look_at_all()
+    assert world.store.status(PROJECT)["operations"] == [operation], "an end never changes"
+    world.store.set_status(PROJECT, operations=[{**operation, "announced": operation["sequence"]}])
+    await world.look_at_all()
+    assert world.store.read(PROJECT) is None
+
+
+async def test_a_deleted_project_waits_for_a_broker_for_five_minutes_only() -> None:
+    world = SetupWorld(operation={"id": "init-1", "requestedAt": rfc3339(EIGHT)})
+    world.store.remove(PROJECT)
+    await world.look_at_all()
+    assert world.store.read(PROJECT) is not None
+    world.clock.advance(301)
+    await world.look_at_all()
+    assert world.store.read(PROJECT) is None
