@@ -1,6 +1,7 @@
 """Several looks side by side, each ending in an answer."""
 
 import asyncio
+import inspect
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,10 +26,15 @@ async def answers_of(
 
     A bug in one look is an answer too: the others are not lost for it.
     """
-    settled = await asyncio.gather(
-        *(answer_of(look, steps[key], now, patience, f"{subject}/{key}") for key, look in looks.items()),
-        return_exceptions=True,
-    )
+    try:
+        settled = await asyncio.gather(
+            *(answer_of(look, steps[key], now, patience, f"{subject}/{key}") for key, look in looks.items()),
+            return_exceptions=True,
+        )
+    finally:
+        for look in looks.values():
+            if inspect.getcoroutinestate(look) == inspect.CORO_CREATED:
+                look.close()  # we were cancelled before it began
     answers = dict[K, Answer]()
     for key, one in zip(looks, settled, strict=True):
         match one:
