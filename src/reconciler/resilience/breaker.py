@@ -26,6 +26,9 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
+_CLOSED = State.CLOSED
+"""Asked at every request: looking it up in the class costs more than the question."""
+
 Listener = Callable[[str, State, State], None]
 """Called with the breaker's name, its former and its new state; must not raise."""
 
@@ -98,6 +101,8 @@ class Breaker:
 
     def check(self) -> None:
         """Raise CircuitOpen if a call would not be admitted now. Takes nothing."""
+        if self.state is _CLOSED:
+            return
         if self.state is State.OPEN and self._seconds_left() > 0:
             raise self._refusal(timedelta(seconds=self._seconds_left()))
         if self.state is State.HALF_OPEN and self._is_probing:
@@ -105,6 +110,8 @@ class Breaker:
 
     def admit(self) -> "Call":
         """Admit one call, which must be settled. Raises CircuitOpen."""
+        if self.state is _CLOSED:
+            return Call(self, self.era)
         self.check()
         if self.state is State.OPEN:
             self._turn(State.HALF_OPEN)
@@ -115,21 +122,21 @@ class Breaker:
         """Take the result of a call of `era`; None: it says nothing (cancelled, never sent)."""
         if era != self.era:
             return
-        if self.state is State.HALF_OPEN:
+        if self.state is not _CLOSED:
             self._settle_probe(failed=failed)
         elif failed is not None:
             self._count(failed=failed)
 
     def _settle_probe(self, *, failed: bool | None) -> None:
+        if self.state is not State.HALF_OPEN:
+            return
         self._is_probing = False
         if failed is not None:
             self._turn(State.OPEN if failed else State.CLOSED)
 
     def _count(self, *, failed: bool) -> None:
-        now = self._clock.monotonic()
         self._in_a_row = self._in_a_row + 1 if failed else 0
-        self._recent.add(now, failed=failed)
-        calls, failures = self._recent.counts(now)
+        calls, failures = self._recent.add(self._clock.monotonic(), failed=failed)
         too_often = calls >= self._rules.calls and failures / calls >= self._rules.rate
         if self._in_a_row >= self._rules.failures or too_often:
             self._turn(State.OPEN)
@@ -216,19 +223,18 @@ class _Recent:
         self._calls = 0
         self._failures = 0
 
-    def add(self, now: float, *, failed: bool) -> None:
-        second = int(now // 1)
-        if not self._buckets or self._buckets[-1][0] != second:
-            self._buckets.append([second, 0, 0])
-        self._buckets[-1][1] += 1
-        self._buckets[-1][2] += failed
+    def add(self, now: float, *, failed: bool) -> tuple[int, int]:
+        """Count a call, and return how many calls and failures there were in the window."""
+        second, buckets = int(now), self._buckets
+        if not buckets or buckets[-1][0] != second:
+            buckets.append([second, 0, 0])
+            while buckets[0][0] <= second - self._seconds:
+                _, calls, failures = buckets.popleft()
+                self._calls -= calls
+                self._failures -= failures
+        last = buckets[-1]
+        last[1] += 1
+        last[2] += failed
         self._calls += 1
         self._failures += failed
-
-    def counts(self, now: float) -> tuple[int, int]:
-        oldest = int(now // 1) - self._seconds
-        while self._buckets and self._buckets[0][0] <= oldest:
-            _, calls, failures = self._buckets.popleft()
-            self._calls -= calls
-            self._failures -= failures
         return self._calls, self._failures
