@@ -161,8 +161,9 @@ class Play:
         return await self.ended(request)
 
     async def ended(self, request: Request) -> OperationView:
-        """Wait for the last word on an operation and return how it stands."""
+        """Wait for the last word on an operation, and until its end is seen by who looks on; return how it stands."""
         await self.office.ended(request.operation_id)
+        await self.sandbox.until(lambda: (view := self.view(request)) is None or view.is_over)
         return outcome_of(self.sandbox, request).view
 
     async def all_ended(self) -> None:
