@@ -14,6 +14,7 @@ OWNERS = {
     ("app/crew.py", "first_of"): "both are awaited and cancelled before it returns",
     ("cli/live.py", "shown"): "cancelled and awaited when the context is left",
     ("cli/sandbox.py", "unless"): "both are cancelled and awaited before it returns",
+    ("clients/feeds.py", "_problem_of_following"): "awaited where it begins; whoever cancels that cancels it",
     ("clients/feeds.py", "start"): "the feed keeps it; `stop` ends it",
     ("clients/rabbitmq/connection.py", "start"): "the connection keeps it; `stop` ends it",
     ("clients/rabbitmq/subscription.py", "_receive"): "kept until it is done; `stop` waits and ends the rest",

@@ -200,6 +200,9 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(
         "EnvironmentBusy", (RECORD,), _NOBODY, "The environment was being deployed, and its concurrency is Reject."
     ),
+    Meaning(
+        "ProjectRemoved", (PROJECT,), _NOBODY, "The project was deleted while one of its operations was under way."
+    ),
     Meaning("EnvironmentRemoved", (RECORD,), _NOBODY, "The environment was removed while it waited or ran."),
     Meaning("SlotLost", (RECORD,), _NOBODY, "Another took the environment over while nobody looked after this one."),
     Meaning("NothingToGoBackTo", (RECORD,), _NOBODY, "It failed and nothing had been current before."),
