@@ -184,7 +184,7 @@ class Intake:
 
     def _limited(self, delivery: Delivery, outcome: Outcome) -> Outcome:
         """Turn the last attempt's `Later` into a rejection."""
-        if isinstance(outcome, Later) and _attempts(delivery) >= self._attempts:
+        if isinstance(outcome, Later) and outcome.is_attempt and _attempts(delivery) >= self._attempts:
             remedy = f"it was tried {self._attempts} times; when the cause is gone, send it again"
             return Rejected(outcome.reason, "", outcome.message, remedy, outcome.subject)
         return outcome
@@ -195,18 +195,17 @@ class Intake:
                 pass
             case Ended(subject, phase, reason, message):
                 await self._tell(subject, phase, reason, message)
-            case Later():
-                await self._send_to_wait(queue, delivery)
+            case Later(is_attempt=is_attempt):
+                await self._send_to_wait(queue, delivery, _attempts(delivery) + is_attempt)
             case Rejected():
                 await self._send_to_the_dead(delivery, outcome)
                 if tell and outcome.subject is not None:
                     await self._tell(outcome.subject, Phase.FAILED, outcome.reason, outcome.message)
         await delivery.ack()
 
-    async def _send_to_wait(self, queue: str, delivery: Delivery) -> None:
-        attempt = _attempts(delivery) + 1
+    async def _send_to_wait(self, queue: str, delivery: Delivery, attempt: int) -> None:
         await self._messenger.publish(
-            self._topology.retry_for(attempt),
+            self._topology.retry_for(max(1, attempt)),
             queue,
             delivery.body,
             headers={**_kept(delivery), ATTEMPT_HEADER: attempt},

@@ -16,7 +16,7 @@ from reconciler.domain.resources.common import api_object
 from reconciler.domain.resources.devops_project import OperationRequest
 from reconciler.intake.decoder import subject_of
 from reconciler.intake.managers import changes, foreign_owner
-from reconciler.intake.outcomes import Ended, Outcome, Stored, Unchanged
+from reconciler.intake.outcomes import Ended, Later, Outcome, Stored, Unchanged
 from reconciler.intake.ports import Resources
 from reconciler.intake.rules import invalid, is_too_old, reused, too_old
 
@@ -80,7 +80,8 @@ class InitializeIntake:
             message = f"{current.id} of {current.requested_at:%Y-%m-%d %H:%M:%S} is newer"
             return Ended(subject_of(request), Phase.SUPERSEDED, "Superseded", message)
         if project.is_deleting:
-            raise Busy(f"project {payload.project} is being deleted")
+            # A deletion ends, within its deadline: to wait for it is no attempt.
+            return Later("Busy", f"project {payload.project} is being deleted", subject_of(request), is_attempt=False)
         if (taken := self._owned_by_other(project, payload)) is not None:
             return Ended(subject_of(request), Phase.FAILED, "OwnedByOther", taken)
         if current is not None and all(operation.id != current.id for operation in project.status.operations):

@@ -67,11 +67,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """It cannot be accepted now; after the last attempt it is rejected for this reason."""
+    """It cannot be accepted now; after the last attempt it is rejected for this reason.
+
+    Attributes:
+        is_attempt: whether it counts as one; not where it is known that what is waited for ends by itself.
+    """
 
     reason: str
     message: str
     subject: Subject | None = None
+    is_attempt: bool = True
 
 
 Outcome = Stored | Unchanged | Ended | Rejected | Later

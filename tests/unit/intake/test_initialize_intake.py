@@ -9,7 +9,7 @@ from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import Phase
 from reconciler.intake.decoder import decode
 from reconciler.intake.initialize import TRACEPARENT_ANNOTATION, InitializeIntake
-from reconciler.intake.outcomes import Ended, Outcome, Rejected, Stored, Unchanged
+from reconciler.intake.outcomes import Ended, Later, Outcome, Rejected, Stored, Unchanged
 from support.intake import NOW, FakeResources, initialize, project_spec
 
 KIND = "DevOpsProject"
@@ -164,12 +164,13 @@ async def test_somebody_faster_is_looked_at_again(failure: Exception) -> None:
         await accept(contended, initialize("init-3", **at("23T07:59:40")))
 
 
-async def test_a_project_that_is_being_deleted_is_waited_for() -> None:
+async def test_a_project_that_is_being_deleted_is_waited_for_and_that_is_no_attempt() -> None:
     resources = FakeResources()
     await accept(resources, initialize())
     resources.bodies[KIND, "shop"]["metadata"]["deletionTimestamp"] = "2026-11-23T07:59:59Z"
-    with pytest.raises(Busy):
-        await accept(resources, initialize("init-2", **at("23T07:59:30")))
+    outcome = await accept(resources, initialize(operation_id="init-2", **at("23T07:59:30")))
+    assert isinstance(outcome, Later)
+    assert (outcome.message, outcome.is_attempt) == ("project shop is being deleted", False)
 
 
 async def test_what_the_api_server_refuses_is_refused_by_field() -> None:
