@@ -39,7 +39,7 @@ async def test_a_replaced_record_set_is_found_again_and_twice_is_once(client: Po
     for _ in range(2):
         await client.replace_record_set(DOMAIN, API)
     assert await client.find_record_set(DOMAIN, "A", "api") == API
-    assert [one for one in await client.list_record_sets(DOMAIN) if one.type == "A"] == [API]
+    assert [one for one in await client.list_record_sets(DOMAIN) if one.name == "api"] == [API]
 
 
 @pytest.mark.parametrize(

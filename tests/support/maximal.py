@@ -70,6 +70,7 @@ _FORMS: Mapping[str, Maker] = {
     ".domain": _just(".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])),
     "verify.path": _starting("/"),
     ".ttl": _just("365d"),
+    ".extension": _just("365d"),
     ".pollInterval": _just("300s"),
     ".timeout": _just("90s"),
     "spec.revision": _just("0123456789abcdef" * 4),
