@@ -24,6 +24,8 @@ from reconciler.sandbox.kube import KubeApi
 from support.clusters import BOAT, a_boat, a_cluster, until
 
 INTERVAL = timedelta(seconds=0.5)
+LONG_LATE = 6 * INTERVAL.total_seconds()
+"""Seconds without a proof: twice as long as a part is waited for before it is begun anew."""
 SOON = Backoff(first=timedelta(seconds=0.1), longest=timedelta(seconds=0.1), floor=timedelta(seconds=0.1))
 PATIENT = Tuning(longest_pause=timedelta(seconds=0.2), reconnect_pause=timedelta(seconds=0.05))
 
@@ -93,11 +95,12 @@ async def test_an_api_server_that_is_away_restarts_nothing() -> None:
         world.restarted.clear()
         world.api.faults.down = True
         await until(lambda: "fresh connection" in world.lifeline.state().detail)
+        await until(lambda: world.lifeline.proof.age > LONG_LATE)
         assert world.lifeline.is_alive
+        assert world.restarted == []
         world.api.faults.down = False
         proved = world.lifeline.proof.last
         await until(lambda: world.lifeline.proof.last not in (None, proved))
-        assert world.restarted == []
 
 
 async def test_canaries_that_a_killed_replica_left_are_removed() -> None:
@@ -187,14 +190,15 @@ async def test_a_broker_that_is_away_or_frozen_restarts_nothing(how: str) -> Non
         else:
             world.broker.faults.freeze()
         await until(lambda: "fresh connection" in world.lifeline.state().detail)
+        await until(lambda: world.lifeline.proof.age > LONG_LATE)
         assert world.lifeline.is_alive
+        assert world.restarted == []
         proved = world.lifeline.proof.last
         if how == "down":
             await world.broker.faults.up()
         else:
             world.broker.faults.thaw()
         await until(lambda: world.lifeline.proof.last not in (None, proved))
-        assert world.restarted == []
 
 
 async def test_the_queue_of_our_own_goes_with_its_connection() -> None:
