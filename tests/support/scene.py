@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.deployments.deployments import Deployments
+from reconciler.deployments.intentions import Intentions
 from reconciler.deployments.scene import SceneReader
 from reconciler.deployments.stages.build import BuildStage
 from reconciler.deployments.stages.expose import ExposeStage
@@ -198,6 +199,7 @@ class World:
         outside = self.outside
         stages = Stages(
             queue=Queue(store=self.store, clock=self.clock, owner=OWNER),
+            intentions=Intentions(store=self.store, owner=OWNER),
             build=BuildStage(servers=outside),
             image=ImageStage(registries=outside),
             sync=SyncStage(tools=outside, owner=OWNER),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.clients.address import AddressProbe
 from reconciler.clients.endpoint import Bounds, Endpoint
 from reconciler.deployments.deployments import Deployments
+from reconciler.deployments.intentions import Intentions
 from reconciler.deployments.retention import RETENTION, Keeping, Retention
 from reconciler.deployments.scene import SceneReader
 from reconciler.deployments.stages.build import BuildStage
@@ -97,6 +98,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     engine = Engine(me=parts.me, clock=clock, actor=actor, patience=patience, bugs=bugs, mask=parts.secrets.mask)
     stages = Stages(
         queue=Queue(store=store, clock=clock, owner=owner),
+        intentions=Intentions(store=store, owner=owner),
         build=BuildStage(servers=connections, own_registry=settings.registry.endpoint),
         image=ImageStage(registries=connections, own_registry=settings.registry.endpoint),
         sync=SyncStage(tools=connections, owner=owner, degraded_for=settings.deployments.degraded_for),

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.deployments.chain import being_built, by_key, open_now
+from reconciler.deployments.intentions import Intentions
 from reconciler.deployments.pauses import is_on_pause, on_pause, paused_since
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, StepKey
@@ -35,6 +36,7 @@ class Stages:
     """All stages."""
 
     queue: Queue
+    intentions: Intentions
     build: BuildStage
     image: Stage
     sync: SyncStage
@@ -147,7 +149,9 @@ class DeploymentWork:
             return late
         if name is StageName.QUEUE:
             return await self._stages.queue.look(scene)
-        return await self._stages.of(name).look(scene, self._components[component], step)
+        answer = await self._stages.of(name).look(scene, self._components[component], step)
+        is_in_inventory = name in (StageName.SYNC, StageName.EXPOSE)
+        return self._stages.intentions.first(scene, self._components[component], answer) if is_in_inventory else answer
 
     async def _wind_up(self, scene: Scene, component: Component, step: StageStatus, late: Failed | None) -> Answer:
         """Stop a build; one that is late has failed when it is stopped, or when that does not succeed for long."""

@@ -2,10 +2,13 @@
 
 import pytest
 
-from reconciler.domain.resources import StageName, StepState
-from support.scene import Killed, World, kill_at
+from reconciler.domain.clock import rfc3339
+from reconciler.domain.keys import Key
+from reconciler.domain.resources import DNSZone, StageName, StepState
+from support.scene import SPACE, Killed, World, kill_at
 
 MORE_THAN_ALL_POINTS = 60
+ZONE = Key(DNSZone.kind, SPACE, "example.com")
 
 
 @pytest.mark.parametrize("components", [("api",), ("api", "web")])
@@ -85,6 +88,47 @@ async def test_no_component_is_synced_before_all_images_are_there() -> None:
     await world.until_waiting_in(StageName.IMAGE, key)
     await world.go_on(key, seconds=60)
     assert world.outside.argo.image_writes == []
+
+
+async def test_what_comes_up_after_the_slot_was_taken_is_in_the_inventory_before_it_is_made() -> None:
+    world = World()
+    known, body = [], world.store.read(ZONE)
+    assert body is not None
+    world.store.vanish(ZONE)
+    key = world.ask()
+    await world.until_waiting_in(StageName.EXPOSE, key)
+    await world.go_on(key, seconds=60)
+    assert world.record(key).status.waiting_for == "a DNSZone that holds api.alpha.example.com"
+    world.outside.dns.after_act = lambda: known.append({item.kind for item in world.slot().status.inventory})
+    world.store.put(body)
+    await world.until_ended(key)
+    assert world.outside.dns.names() == {"A api.alpha", "TXT _freeleaps-a.api.alpha"}
+    assert known[0] == {"Application", "Record"}
+    world.store.remove(world.environment)
+    await world.go_on(world.environment, seconds=300)
+    assert (world.outside.dns.names(), world.store.read(world.environment)) == (set(), None)
+
+
+async def test_nothing_is_noted_for_who_lost_the_slot_meanwhile() -> None:
+    world = World()
+    body = world.store.read(ZONE)
+    assert body is not None
+    world.store.vanish(ZONE)
+    key = world.ask()
+    await world.until_waiting_in(StageName.EXPOSE, key)
+    other = {"record": "op-9", "uid": "uid-9", "epoch": 9, "since": rfc3339(world.clock.now())}
+
+    def steal() -> None:
+        claims = [stage.claim.key for stage in world.record(key).status.stages if stage.claim]
+        if any(claim.endswith("/intended") for claim in claims) and world.holder() != "op-9":
+            world.store.set_status(world.environment, holder=other)
+
+    world.store.after_write = steal
+    world.store.put(body)
+    await world.go_on(key, seconds=60)
+    assert world.holder() == "op-9"
+    assert {item.kind for item in world.slot().status.inventory} == {"Application"}
+    assert world.outside.dns.names() == set()
 
 
 async def test_a_look_over_an_unchanged_world_writes_nothing_before_it_is_due() -> None:
