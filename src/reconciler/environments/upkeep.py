@@ -46,6 +46,7 @@ from reconciler.resilience.errand import sweeping
 
 _SOON = timedelta(seconds=2)
 _REQUESTS = (ADOPT, CONFIRM_REMOVAL)
+_UNDER_WAY = (StepState.RUNNING, StepState.WAITING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +55,11 @@ class UpkeepRules:
 
     Attributes:
         interval: between two comparisons of one environment.
+        calm: after a deployment, which has just looked itself; never longer than the interval.
     """
 
     interval: timedelta = timedelta(seconds=300)
+    calm: timedelta = timedelta(seconds=30)
     drift: DriftRules = field(default_factory=DriftRules)
 
 
@@ -77,12 +80,14 @@ class Upkeep:
         project = project_of(environment, self.store)
         if project is None or not is_to_keep(environment, project):
             return environment, None
+        key, now = key_of(environment.body), self.clock.now()
+        if (calm_until := self._calm_until(environment, now)) is not None:
+            return environment, calm_until
         try:
             looks = self.keeping.looks(environment, project)
         except Invalid:
             return environment, None  # the deployment tool's settings say what is wrong; nothing is changed by them
         work = self._work(environment, project, looks)
-        key, now = key_of(environment.body), self.clock.now()
         work.poll = self._is_due(environment, key, now)
         try:
             with sweeping() if work.is_settled else nullcontext():
@@ -98,9 +103,15 @@ class Upkeep:
         self.polls.forget(key)
 
     def _is_due(self, environment: Environment, key: Key, now: datetime) -> bool:
-        annotations, handled = environment.metadata.annotations, environment.status.handled
-        is_asked_for = any(asked(annotations, handled, request) for request in (RECONCILE_AT, *_REQUESTS))
-        return self.polls.is_due(key, self.rules.interval, now, checked_at=now) or is_asked_for
+        return self.polls.is_due(key, self.rules.interval, now, checked_at=now) or _is_asked_for(environment)
+
+    def _calm_until(self, environment: Environment, now: datetime) -> datetime | None:
+        """Return until when there is nothing to compare: a deployment just did, and nobody wants it sooner."""
+        freed_at, calm = environment.status.freed_at, min(self.rules.calm, self.rules.interval)
+        is_under_way = any(step.state in _UNDER_WAY for step in environment.status.steps)
+        if freed_at is None or is_under_way or _is_asked_for(environment) or not freed_at <= now < freed_at + calm:
+            return None
+        return freed_at + calm
 
     def _work(self, environment: Environment, project: DevOpsProject, looks: Sequence[KeptLook]) -> "UpkeepWork":
         zone = zone_of(self.store, project, environment)
@@ -255,6 +266,12 @@ def is_to_keep(environment: Environment, project: DevOpsProject) -> bool:
     status = environment.status
     is_let = status.holder is None and not environment.is_paused and not project.is_paused
     return is_let and bool(status.current) and not project.is_deleting
+
+
+def _is_asked_for(environment: Environment) -> bool:
+    """Tell whether a person asks for a comparison now."""
+    annotations, handled = environment.metadata.annotations, environment.status.handled
+    return any(asked(annotations, handled, request) for request in (RECONCILE_AT, *_REQUESTS))
 
 
 def _is_to_be_acted_on(step: SetupStep) -> bool:

@@ -260,6 +260,8 @@ async def test_a_preview_goes_altogether() -> None:
 
 async def test_an_unchanged_environment_is_not_written_again() -> None:
     world = await deployed(("api",))
+    world.clock.advance(60)
+    await world.look(world.environment)
     before = len(world.store.writes)
     for _ in range(5):
         world.clock.advance(60)

@@ -12,7 +12,7 @@ from reconciler.domain.outside.applications import Application, Operation, Opera
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
 from reconciler.domain.plans import Plan
-from reconciler.domain.resources import DevOpsProject, DriftState
+from reconciler.domain.resources import DevOpsProject, DriftState, StepState
 from reconciler.environments.keeping import Keeping
 from reconciler.environments.planning import EnvironmentsPlanner
 from support.outside import application
@@ -72,6 +72,16 @@ async def test_an_unchanged_world_is_neither_written_nor_changed() -> None:
     assert world.slot().body == before
     assert (world.outside.argo.image_writes, world.outside.dns.changes) == (writes, acts)
     assert world.outside.argo.shape_writes == []
+
+
+async def test_right_after_a_deployment_nothing_is_compared_but_when_a_person_asks() -> None:
+    world = World()
+    await world.until_ended(world.ask())
+    await world.go_on(world.environment, seconds=25)
+    assert world.slot().status.steps == []
+    world.store.annotate(world.environment, reconcile_at="now")
+    await world.look(world.environment)
+    assert {step.state for step in world.slot().status.steps} == {StepState.DONE}
 
 
 async def test_a_changed_image_is_put_back_and_synced_once() -> None:
