@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -10,19 +11,21 @@ import pytest
 from reconciler.app.connections import Connections
 from reconciler.app.endpoints import Endpoints
 from reconciler.app.secrets import SecretReader
+from reconciler.domain.errors import Conflict
 from reconciler.domain.keys import Body, Key, Kind
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
 from reconciler.domain.resources.common import api_object
 from reconciler.engine.acting import Actor
 from reconciler.engine.engine import Engine
 from reconciler.engine.patience import Incarnation, Patience
+from reconciler.environments.environments import make_environments
 from reconciler.projects.settings import Settings
 from reconciler.projects.tear_down import TearDown
 from reconciler.sandbox.world import DOMAIN, World
 from reconciler.settings import load
 from reconciler.telemetry.metrics import Metrics
 from support.moments import ManualClock
-from support.scene import OWNER, SPACE, Ledger, environment, leaving_of, looks_of, project
+from support.scene import OWNER, REVISION, SPACE, Ledger, environment, leaving_of, looks_of, project
 from support.store import MemoryStore
 
 LOGIN = {"username": "Ym90", "password": "czNjcmV0"}
@@ -58,6 +61,16 @@ class Pass:
         patience = Patience()
         actor = Actor(clock=self.clock, audit=Ledger(), patience=patience)
         engine = Engine(me=Incarnation("r", "1"), clock=self.clock, actor=actor, patience=patience)
+        self.environments = make_environments(
+            store=self.store,
+            engine=engine,
+            clock=self.clock,
+            patience=patience,
+            looks=looks_of(self.connections, self.store),
+            leaving=leaving_of(self.store, self.clock),
+            systems=self.connections,
+            owner=OWNER,
+        )
         self.settings = Settings(
             store=self.store,
             engine=engine,
@@ -90,6 +103,17 @@ class Pass:
             (DNSZone, {"domain": DOMAIN}),
         ):
             self.store.put(api_object(kind, name, SPACE, spec))
+
+    def add_preview(self, name: str) -> None:
+        """Add a preview of the shop in which something is current."""
+        body = environment(name, domain=f"{name}.{DOMAIN}")
+        running = {"image": f"docker.io/acme/shop-api:1@sha256:{'0' * 64}", "revision": REVISION, "operation": name}
+        self.store.put({**body, "status": {"phase": "Idle", "current": {"api": running}}})
+
+    async def look_at_environments(self) -> None:
+        for body in list(self.store.list_("Environment", SPACE)):
+            with suppress(Conflict):  # look again at once, says the next turn
+                await self.environments.look(Key("Environment", SPACE, body["metadata"]["name"]))
 
     async def look_at_all(self) -> None:
         for kind in KINDS:
@@ -171,3 +195,23 @@ async def test_a_pass_over_many_projects_shares_its_lists(passing: Pass) -> None
     assert counts["registry"] <= 4, "a log-in, access at two doors, repositories"
     assert counts["dns"] == 1
     assert sum(counts.values()) <= 4 * len(names)
+
+
+async def test_idle_previews_share_one_list_of_applications_and_one_read_of_the_zone(passing: Pass) -> None:
+    passing.add("shop")
+    for number in range(6):
+        passing.add_preview(f"pr-{number}")
+    await passing.look_at_all()
+    for _ in range(12):  # what is current there is made first
+        await passing.look_at_environments()
+        passing.clock.advance(60)
+    writes, before = list(passing.store.writes), passing.requests()
+    passing.clock.advance(300)
+    await passing.look_at_environments()
+    after = passing.requests()
+    asked = {name: after[name] - before[name] for name in after}
+    assert passing.store.writes == writes
+    assert sum(asked["argocd"].values()) == 1
+    assert sum(asked["dns"].values()) == 1
+    assert not asked["jenkins"]
+    assert not asked["registry"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.deployments.deployments import Deployments
 from reconciler.deployments.intentions import Intentions
+from reconciler.deployments.previews import Previews
 from reconciler.deployments.scene import SceneReader
 from reconciler.deployments.stages.build import BuildStage
 from reconciler.deployments.stages.expose import ExposeStage
@@ -211,6 +212,7 @@ class World:
             engine=engine,
             stages=stages,
             scenes=SceneReader(store=self.store, patience_for_project=timedelta(minutes=10)),
+            previews=Previews(store=self.store),
             clock=self.clock,
             patience=self.patience,
             deadlines=DEADLINES,

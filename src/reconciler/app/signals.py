@@ -108,7 +108,8 @@ class Signals:
         if change.before is None or change.after is None or _spec_differs(change):
             yield Key(_PROJECT, namespace, project)
             yield from self._active_records(namespace, project, name)
-            yield from (Key(kind, namespace, project) for kind in ("ArgoSettings",))
+            for settings in self._store.list_("ArgoSettings", namespace, project=project):
+                yield Key("ArgoSettings", namespace, settings["metadata"]["name"])
             if change.after is None:
                 yield from self._leaving(namespace, project)
         elif _holder_of(change.before) is not None and _holder_of(body) is None:

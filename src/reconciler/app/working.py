@@ -10,6 +10,7 @@ from reconciler.clients.address import AddressProbe
 from reconciler.clients.endpoint import Bounds, Endpoint
 from reconciler.deployments.deployments import Deployments
 from reconciler.deployments.intentions import Intentions
+from reconciler.deployments.previews import Previews
 from reconciler.deployments.retention import RETENTION, Keeping, Retention
 from reconciler.deployments.scene import SceneReader
 from reconciler.deployments.stages.build import BuildStage
@@ -110,6 +111,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         engine=engine,
         stages=stages,
         scenes=SceneReader(store=store, patience_for_project=settings.messages.project_wait),
+        previews=Previews(store=store, most=settings.environments.most_previews),
         clock=clock,
         patience=patience,
         deadlines=deadlines_of(settings),

@@ -20,19 +20,18 @@ from reconciler.deployments.ending import (
     way_back,
 )
 from reconciler.deployments.pauses import is_on_pause, noted, paused_since
+from reconciler.deployments.previews import Previews
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, SceneReader, Undeclared
 from reconciler.deployments.stages.queue import queued
 from reconciler.deployments.work import Deadlines, DeploymentWork, Stages
 from reconciler.domain.answers import Failed, Waiting
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import AlreadyExists, Conflict, NotFound, ReconcilerError
+from reconciler.domain.errors import NotFound, ReconcilerError
 from reconciler.domain.keys import Key
 from reconciler.domain.names import FINALIZER, environment_name, record_name
 from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, GoingBack, Phase, StepState
-from reconciler.domain.resources.common import api_object
 from reconciler.domain.slot import given_back, holds, made_current, put_on_hold
-from reconciler.domain.wanted import owner_reference
 from reconciler.engine.engine import Engine
 from reconciler.engine.folding import fold
 from reconciler.engine.invalid import tell_invalid
@@ -51,6 +50,7 @@ class Deployments:
     engine: Engine
     stages: Stages
     scenes: SceneReader
+    previews: Previews
     clock: Clock
     patience: Patience
     deadlines: Deadlines
@@ -101,8 +101,11 @@ class Deployments:
         """Make the environment of a preview, for a record that wants one and did not have one before."""
         if record.status.slot_taken_at is not None:
             return Failed("EnvironmentRemoved", f"environment {record.spec.environment} was removed")
-        if not (record.is_deleting or record.spec.cancel):
-            await self._make_preview(record, project)
+        template = project.spec.preview
+        if template is not None and not (record.is_deleting or record.spec.cancel):
+            failed = await self.previews.make(project, template, record.spec.environment)
+            if failed is not None:
+                return failed
         name = environment_name(project.name, record.spec.environment)
         return Waiting(f"preview {Environment.kind} {name} to be made", reason="EnvironmentNotFound")
 
@@ -229,23 +232,6 @@ class Deployments:
             return deadline
         await self.store.remove_finalizer(record.body)
         return None
-
-    async def _make_preview(self, record: DeploymentRecord, project: DevOpsProject) -> None:
-        assert project.spec.preview is not None  # noqa: S101 - Undeclared says so
-        spec = project.spec.preview.dump() | {"projectRef": project.name, "name": record.spec.environment}
-        body = api_object(
-            Environment,
-            environment_name(project.name, record.spec.environment),
-            record.namespace,
-            spec,
-            labels={"freeleaps.com/preview": "true", "freeleaps.com/project": project.name},
-            ownerReferences=[owner_reference(project)],
-            finalizers=[FINALIZER],
-        )
-        try:
-            await self.store.create(body)
-        except AlreadyExists as error:
-            raise Conflict("the environment was made meanwhile") from error
 
 
 def _note_pause(scene: Scene) -> None:

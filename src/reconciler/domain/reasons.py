@@ -125,6 +125,7 @@ MEANINGS: tuple[Meaning, ...] = (
     ),
     Meaning("ForAnotherProject", (PROJECT, RECORD), _PERSON, "The project names settings of another project."),
     Meaning("EnvironmentNotFound", (RECORD,), _NOBODY, "The project has no such environment and no `preview`."),
+    Meaning("TooManyPreviews", (RECORD,), _NOBODY, "The project has as many previews as it may."),
     Meaning("ComponentNotFound", (RECORD,), _NOBODY, "The project has no component of that name."),
     Meaning(
         "ZoneNotFound", (ZONE, RECORD), _PERSON, "The account does not have the zone, or no DNSZone holds the host."

@@ -11,12 +11,13 @@ from reconciler.domain.lifetimes import (
     NoDuration,
     after_pause,
     after_pin,
+    end_of,
     extended,
     extension_of,
     is_to_warn,
     moments,
 )
-from reconciler.domain.resources import Environment, EnvironmentStatus
+from reconciler.domain.resources import Environment, EnvironmentPhase, EnvironmentStatus
 from reconciler.domain.resources.environment import Warned
 from reconciler.environments.slot import is_held_by_itself
 
@@ -52,6 +53,7 @@ def steered(environment: Environment, server_now: datetime, rules: Lifetimes) ->
     carries no such request. After that a request is refused.
     """
     steering = _Steering(environment, server_now, rules)
+    steering.begin()
     steering.pause()
     steering.pin()
     steering.release()
@@ -112,6 +114,14 @@ class _Steering:
             "pinned": self._environment.is_pinned,
         }
 
+    def begin(self) -> None:
+        """Give a preview that nothing became current in an end, too: from when it was left, or made."""
+        status, environment = self._status, self._environment
+        is_left = status.holder is None and not status.current and status.phase is not EnvironmentPhase.EXPIRED
+        begin = status.freed_at or environment.metadata.created_at
+        if environment.is_preview and is_left and self._expires_at is None and begin is not None:
+            self._expires_at = end_of(begin, environment.spec.ttl)
+
     def pause(self) -> None:
         if self._environment.is_paused:
             self._paused_since = self._paused_since or self._now
@@ -170,7 +180,7 @@ class _Steering:
             self._refuse(annotations.EXPIRE, "it is pinned; unpin it first")
         elif self._environment.is_paused:
             self._refuse(annotations.EXPIRE, f"it is on pause; take the annotation {annotations.PAUSED} off first")
-        elif not self._status.current and not self._status.inventory:
+        elif not (self._status.current or self._status.inventory or self._environment.is_preview):
             self._refuse(annotations.EXPIRE, "nothing runs there")
         else:
             self._expires_at = self._now

@@ -17,7 +17,7 @@ from reconciler.domain.resources import (
     Resource,
 )
 from reconciler.domain.resources.common import api_object
-from reconciler.domain.resources.environment import EnvironmentTemplate
+from reconciler.domain.resources.environment import EnvironmentTemplate, is_preview
 from reconciler.domain.wanted import owner_reference
 from reconciler.engine.store import Store
 
@@ -101,8 +101,7 @@ def is_made_by(project: DevOpsProject, body: Body) -> bool:
 
 
 def _is_declared_by(project: DevOpsProject, body: Body) -> bool:
-    is_preview = (body["metadata"].get("labels") or {}).get("freeleaps.com/preview") == "true"
-    return is_made_by(project, body) and not is_preview and not body["metadata"].get("deletionTimestamp")
+    return is_made_by(project, body) and not is_preview(body) and not body["metadata"].get("deletionTimestamp")
 
 
 def _is_confirmed(project: DevOpsProject) -> bool:

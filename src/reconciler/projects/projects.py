@@ -20,6 +20,7 @@ from reconciler.domain.resources import (
     StepState,
 )
 from reconciler.domain.resources.devops_project import DevOpsProjectStatus
+from reconciler.domain.resources.environment import is_preview
 from reconciler.domain.wanted import FOR_ANOTHER_REMEDY, meant_for_another
 from reconciler.domain.words import cut
 from reconciler.engine.invalid import readable, tell_invalid
@@ -81,7 +82,7 @@ class Projects:
         state: KState = "Ready" if first is None else "Stalled" if first.remedy else "Reconciling"
         reason = first.reason if first and first.reason else state
         conditions = kstatus(old.conditions, state, reason, text, generation, now)
-        environments = sum(1 for _ in self.store.list_("Environment", project.namespace, project=project.name))
+        environments = list(self.store.list_("Environment", project.namespace, project=project.name))
         status = old.model_copy(
             update={
                 "observed_generation": generation,
@@ -89,7 +90,8 @@ class Projects:
                 "operations": operations,
                 "operations_cut": cut,
                 "conditions": reachability(conditions, steps, generation, now),
-                "environments": environments,
+                "environments": len(environments),
+                "previews": sum(is_preview(body) for body in environments),
                 "handled": with_request(old.handled, project.metadata.annotations, CONFIRM_REMOVAL),
             }
         )

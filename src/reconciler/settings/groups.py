@@ -386,6 +386,9 @@ class Environments(Group):
         description="How long one pass over an expired environment may take. What is not gone by then is tried again "
         "in the next pass, after RECONCILER_RESYNC_INTERVAL.",
     )
+    most_previews: Annotated[Count, Field(le=1000)] = Field(
+        200, description="So many previews a project may have at once, where its `spec.preview.max` does not say."
+    )
     skip_types: InventoryKinds = Field(
         (), description="What an expiry leaves where it is: `Application`, `Record`, separated by commas."
     )

@@ -1,5 +1,6 @@
 """Settings: what they name outside is made in order, told, repaired at the next poll, and taken away again."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -405,3 +406,15 @@ async def test_invalid_settings_say_which_field() -> None:
     assert world.conditions(JENKINS)["Stalled"] == ("True", "InvalidSpec")
     assert world.jenkins.changes == []
     assert OWNER
+
+
+async def test_an_app_project_for_two_hundred_previews_keeps_its_status_small() -> None:
+    world = SetupWorld()
+    world.add(ArgoSettings)
+    await world.settings.look(ARGO)
+    for number in range(200):
+        world.store.put(environment(f"pr-{number}"))
+    await world.settings.look(ARGO)
+    assert len(world.argo.projects["shop"].shape.destinations) == 200
+    assert len(json.dumps(world.store.status(ARGO))) < 8 * 1024
+    assert world.conditions(ARGO)["Ready"] == ("True", "Ready")

@@ -82,6 +82,22 @@ class Component(Model):
     )
 
 
+_OWN = r"\{(project|environment)\}"
+DomainTemplate = Annotated[
+    str,
+    StringConstraints(
+        max_length=253,
+        pattern=rf"^(({_OWN}|[a-z0-9_])(({_OWN}|[a-z0-9_-])*({_OWN}|[a-z0-9]))?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    ),
+]
+"""A domain in which {project} and {environment} stand for the names."""
+NamespaceTemplate = Annotated[
+    str,
+    StringConstraints(max_length=63, pattern=rf"^({_OWN}|[a-z0-9])(({_OWN}|[-a-z0-9])*({_OWN}|[a-z0-9]))?$"),
+]
+"""A namespace in which {project} and {environment} stand for the names."""
+
+
 class DeclaredEnvironment(EnvironmentTemplate):
     """An environment that the project wants."""
 
@@ -91,6 +107,24 @@ class DeclaredEnvironment(EnvironmentTemplate):
 class Preview(EnvironmentTemplate):
     """The template of environments that are made on demand."""
 
+    domain: DomainTemplate | None = Field(
+        default=None,
+        description="Components with a port get `<host>.<domain>`. `{environment}` and `{project}` stand for the "
+        "names: with `{environment}` each preview has addresses of its own.",
+    )
+    namespace: NamespaceTemplate | None = Field(
+        default=None,
+        description="Where the components run; `{environment}` and `{project}` stand for the names. "
+        "Default `<project>-<environment>`.",
+    )
+    most: int | None = Field(
+        default=None,
+        alias="max",
+        ge=1,
+        le=1000,
+        description="So many at once, default `ENVIRONMENTS_MOST_PREVIEWS`; a deployment to one more fails, "
+        "`TooManyPreviews`.",
+    )
     ttl: Duration = Field(description="Lifetime of a preview, counted from its last deployment, such as `72h`.")
 
 
@@ -159,7 +193,8 @@ class DevOpsProjectStatus(Status):
     steps: list[SetupStep] = Field(default=[], max_length=8, json_schema_extra=keyed_by("name"))
     operations: list[OperationEnd] = Field(default=[], max_length=20)
     operations_cut: int = 0
-    environments: int = 0
+    environments: int = Field(default=0, description="So many it has, previews included.")
+    previews: int = Field(default=0, description="So many of them were made from `preview`.")
     next_look_at: Moment | None = None
     url: Url = ""
 

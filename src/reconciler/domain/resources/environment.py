@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from reconciler.domain.annotations import PINNED, is_set
+from reconciler.domain.keys import Body
 from reconciler.domain.resources.common import (
     Column,
     Domain,
@@ -25,6 +26,8 @@ from reconciler.domain.resources.common import (
 )
 from reconciler.domain.resources.drift import MOST_DRIFT, Drift
 from reconciler.domain.resources.step import SetupStep
+
+PREVIEW_LABEL = "freeleaps.com/preview"
 
 
 class Concurrency(StrEnum):
@@ -165,6 +168,11 @@ class EnvironmentStatus(Status):
     leftovers_cut: int = 0
 
 
+def is_preview(body: Body) -> bool:
+    """Tell whether an environment was made for a deployment, from its project's template."""
+    return (body["metadata"].get("labels") or {}).get(PREVIEW_LABEL) == "true"
+
+
 class Environment(Resource):
     """One environment of one project."""
 
@@ -205,7 +213,7 @@ class Environment(Resource):
     @property
     def is_preview(self) -> bool:
         """Whether it was made for a deployment, from the project's template."""
-        return self.metadata.labels.get("freeleaps.com/preview") == "true"
+        return is_preview(self.body)
 
     @property
     def target_namespace(self) -> str:
