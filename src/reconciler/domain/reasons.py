@@ -23,6 +23,7 @@ RECORD = "DeploymentRecord"
 JENKINS, ARGO, REGISTRY = "JenkinsSettings", "ArgoSettings", "ContainerRegistry"
 GIT, ZONE = "GitCredential", "DNSZone"
 _OWNERS = (JENKINS, ARGO, REGISTRY)
+_KEEPERS = (*_OWNERS, ENVIRONMENT)
 _SETTINGS = (*_OWNERS, GIT, ZONE)
 _ALL = (PROJECT, ENVIRONMENT, RECORD, *_SETTINGS)
 _ASKERS = (*_SETTINGS, ENVIRONMENT, RECORD)
@@ -43,7 +44,7 @@ CONDITIONS: tuple[Shown, ...] = (
     Shown("Ready", _ALL, "As it should be; of a deployment: it succeeded."),
     Shown("Reconciling", _ALL, "The operator is at it, or waits for something that ends by itself."),
     Shown("Stalled", _ALL, "It does not go on without a person, or has ended badly."),
-    Shown("Drifted", _OWNERS, "Something outside differs from what is wanted and is left so for now."),
+    Shown("Drifted", _KEEPERS, "Something outside differs from what is wanted and is left so for now."),
     Shown("CredentialsRefused", _SETTINGS, "Newer credentials are refused; the former stay in use."),
     Shown("JenkinsReachable", (PROJECT, RECORD, JENKINS), "Jenkins answers. Absent while it never failed."),
     Shown("ArgoReachable", (PROJECT, ENVIRONMENT, RECORD, ARGO), "Argo CD answers. Absent while it never failed."),
@@ -107,10 +108,10 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning("Deployed", (RECORD,), _NOBODY, "It succeeded: the revision runs and is current."),
     Meaning("Answers", _ALL, _NOBODY, "On `…Reachable` conditions: the system answers again."),
     # Drift.
-    Meaning("Drifted", _OWNERS, _PERSON, "Something outside differs, and `driftPolicy: Report` leaves it so."),
-    Meaning("AsWanted", _OWNERS, _NOBODY, "On `Drifted`: it is as wanted again."),
+    Meaning("Drifted", _KEEPERS, _PERSON, "Something outside differs, and `driftPolicy: Report` leaves it so."),
+    Meaning("AsWanted", _KEEPERS, _NOBODY, "On `Drifted`: it is as wanted again."),
     Meaning(
-        "DriftFought", _OWNERS, _PERSON, "Somebody undoes our repairs again and again; they come more and more rarely."
+        "DriftFought", _KEEPERS, _PERSON, "Somebody undoes our repairs again and again; they come more and more rarely."
     ),
     # Credentials.
     Meaning("CredentialsRefused", _SETTINGS, _PERSON, "The system refuses what the Secret holds now; correct it."),
