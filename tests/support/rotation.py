@@ -1,10 +1,12 @@
-"""Four systems behind credentials that change: how each is asked, who may, and some who ask all the time."""
+"""All systems behind credentials that change: how each is asked, who may, and some who ask all the time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from aiohttp import web
 
 from reconciler.app.connections import Connections
 from reconciler.app.endpoints import Endpoints
@@ -82,6 +84,29 @@ def dns_shuts_out(dns: GoDaddy, token: str) -> None:
     dns.other_keys.discard(("key", token))
 
 
+class PowerDnsDoor(Simulator):
+    """As much of PowerDNS' HTTP API as who may come in is about: an empty zone behind keys.
+
+    The real one has a single key, which it reads at its start: who rotates keys has a proxy before it that knows more
+    than one. What it answers to is tests/integration/test_powerdns.py's.
+    """
+
+    name = "powerdns"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: set[str] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        server = "/api/v1/servers/localhost"
+        return [web.get(server, self._answer), web.get(f"{server}/zones/{{zone}}", self._answer)]
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if request.headers.get("X-API-Key") not in self.keys:
+            return web.Response(status=401, text="Unauthorized")
+        return web.json_response({"id": "localhost", "name": "acme.example.", "kind": "Native", "rrsets": []})
+
+
 SYSTEMS = {
     "jenkins": System(
         JenkinsSettings,
@@ -117,6 +142,15 @@ SYSTEMS = {
         lambda token: {"key": "key", "secret": token},
         dns_lets_in,
         dns_shuts_out,
+        ask_dns,
+    ),
+    "powerdns": System(
+        DNSZone,
+        PowerDnsDoor,
+        {"provider": "PowerDNS", "domain": "acme.example"},
+        lambda token: {"key": token},
+        lambda door, token: door.keys.add(token),
+        lambda door, token: door.keys.discard(token),
         ask_dns,
     ),
 }

@@ -105,6 +105,11 @@ def test_a_problem_tells_the_variable_the_value_and_what_is_allowed(variable: st
     assert says in str(problem)
 
 
+def test_a_secret_for_git_stands_in_place_of_user_and_password() -> None:
+    (problem,) = problems_of(DEFAULT_GIT_USERNAME="bot", DEFAULT_GIT_PASSWORD="pppp", DEFAULT_GIT_SECRET="git")
+    assert "DEFAULT_GIT_SECRET stands in place of" in str(problem)
+
+
 @pytest.mark.parametrize("missing", ["RABBITMQ_HOST", "JENKINS_ENDPOINT", "ARGOCD_ENDPOINT"])
 @pytest.mark.parametrize("how", ["absent", "empty"])
 def test_what_is_missing_is_named(missing: str, how: str) -> None:

@@ -81,6 +81,7 @@ class Connections:
         self._fresh = min(FRESH, settings.environments.upkeep_interval)
         self._endpoints = endpoints
         self._secrets = secrets
+        self._own_secrets = secrets.unwatched()  # nobody may watch the namespace that the operator runs in
         self._clock = clock
         self._mask = mask
         self._build_changed = build_changed
@@ -405,14 +406,17 @@ class Connections:
         if ssh := reading.values.get("ssh-privatekey"):
             username = reading.values.get("username", "git")
             return GitLogin(identity, username=username, ssh_private_key=ssh, version=reading.version)
-        reading = await self._secrets.read(credential.namespace, name, "username", "password")
-        username, password = reading.values["username"], reading.values["password"]
-        return GitLogin(identity, username=username, password=password, version=reading.version)
+        return await _git_login(self._secrets, credential.namespace, name, identity)
 
     async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
         """Return the operator's own git login, where it has one that is for this address."""
         own = self._settings.git
-        if not own.username or not own.url_prefix or longest_prefix(url, [own.url_prefix]) is None:
+        if not own.url_prefix or longest_prefix(url, [own.url_prefix]) is None:
+            return None
+        if own.secret:
+            namespace = self._settings.kubernetes.own_namespace
+            return await _git_login(self._own_secrets, namespace, own.secret, identity)
+        if not own.username:
             return None
         return GitLogin(identity, username=own.username, password=own.password.get_secret_value())
 
@@ -423,6 +427,13 @@ class Connections:
         for argo in self._argo.values():
             await argo.close()
         await self._endpoints.close()
+
+
+async def _git_login(secrets: SecretReader, namespace: str, secret: str, identity: str) -> GitLogin:
+    """Return what is in a Secret. Raises Missing when it, or a key of it, is not there."""
+    reading = await secrets.read(namespace, secret, "username", "password")
+    username, password = reading.values["username"], reading.values["password"]
+    return GitLogin(identity, username=username, password=password, version=reading.version)
 
 
 def _opened(named: Where, own: str, variable: str) -> Where:

@@ -76,6 +76,10 @@ class SecretReader:
             raise Missing(f"key {absent[0]} in Secret {name}")
         return kept
 
+    def unwatched(self) -> "SecretReader":
+        """Return a reader of Secrets in namespaces that may not be watched: it reads each once a minute at most."""
+        return SecretReader(self._api, self._clock, self._learn)
+
     def forget(self, namespace: str, name: str) -> None:
         """Read the Secret again when it is asked for next: it was refused, and an event may be on its way."""
         self._kept.pop((namespace, name), None)

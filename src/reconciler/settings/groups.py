@@ -306,6 +306,11 @@ class Git(Group):
 
     username: str = Field("", description="The user.")
     password: Secret = Field(NO_SECRET, description="A password or token.")
+    secret: str = Field(
+        "",
+        description="In place of user and password: a Secret in the operator's namespace with `username` and "
+        "`password`. What it is changed to is handed on within minutes, without a restart.",
+    )
     url_prefix: OptionalAddress = Field(
         "", description="The repositories these credentials are for (host, and whole path segments); none: for no one."
     )
@@ -314,6 +319,8 @@ class Git(Group):
     def _has_both(self) -> Self:
         if bool(self.username) != bool(self.password.get_secret_value()):
             raise ValueError("DEFAULT_GIT_USERNAME and DEFAULT_GIT_PASSWORD need each other")
+        if self.secret and self.username:
+            raise ValueError("DEFAULT_GIT_SECRET stands in place of DEFAULT_GIT_USERNAME and DEFAULT_GIT_PASSWORD")
         return self
 
 

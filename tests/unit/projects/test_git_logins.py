@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.domain.keys import Body, Key
+from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.resources import ArgoSettings, GitCredential, JenkinsSettings
 from reconciler.reporting.happenings import happenings
 from support.projects import ARGO, JENKINS, SetupWorld
@@ -40,6 +41,20 @@ async def test_a_changed_secret_is_handed_on_once_and_is_no_drift() -> None:
     for key in (JENKINS, ARGO):
         assert world.store.status(key).get("drift", []) == []
         assert world.conditions(key)["Ready"] == ("True", "Ready")
+
+
+async def test_the_operators_own_login_is_handed_on_anew_when_its_secret_changed() -> None:
+    world = SetupWorld()
+    world.accounts.own_login = GitLogin("shop-git", username="bot", password="first", version="uid-1/1")
+    world.add(JenkinsSettings)
+    world.add(ArgoSettings)
+    await both(world)
+    first = [len(changes) for changes in handed_on(world)]
+    world.accounts.own_login = GitLogin("shop-git", username="bot", password="second", version="uid-1/2")
+    for _ in range(3):
+        await both(world)
+        world.clock.advance(300)
+    assert [len(changes) for changes in handed_on(world)] == [one + 1 for one in first]
 
 
 async def test_an_unchanged_secret_is_handed_on_once() -> None:
