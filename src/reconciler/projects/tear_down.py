@@ -117,7 +117,19 @@ class TearDown:
                 ]
             case _:
                 return []
-        return [f"{body['kind']} {body['metadata']['name']}" for body in users]
+        maker = self._lost_maker(resource)
+        return [
+            f"{body['kind']} {body['metadata']['name']}" for body in users if maker is None or _is_made_by(maker, body)
+        ]
+
+    def _lost_maker(self, resource: Resource) -> str | None:
+        """Return the uid of the project that made the settings, if it is gone; None where it is not, or nobody is.
+
+        What a project made anew under its name has does not use them: it waits for them to go, for it gets its own.
+        """
+        uids = resource.metadata.owner_uids
+        there = {body["metadata"]["uid"] for body in self.store.list_(DevOpsProject.kind, resource.namespace)}
+        return uids[0] if uids and not there.intersection(uids) else None
 
     def _other_zones(self, zone: DNSZone) -> list[DNSZone]:
         """Return the zones that stay: what they hold as well does not need this one any more."""
@@ -127,6 +139,10 @@ class TearDown:
 
 def _status_of(resource: Resource) -> SettingsStatus:
     return SettingsStatus.model_validate(resource.body.get("status") or {})
+
+
+def _is_made_by(uid: str, body: Body) -> bool:
+    return any(owner["uid"] == uid for owner in body["metadata"].get("ownerReferences") or ())
 
 
 def _place_in_order(item: InventoryItem) -> tuple[int, int]:

@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 
 from reconciler.domain.errors import RateLimited, Refused, Unavailable
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import Body, Key
+from reconciler.domain.names import FINALIZER
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape
 from reconciler.domain.outside.builds import Folder, Job, JobPath, JobShape
 from reconciler.domain.outside.dns import Zone
 from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
+from reconciler.domain.resources.common import api_object
 from reconciler.engine.echo import echo
 from reconciler.resilience.errand import errand
 from support.moments import EIGHT
@@ -27,6 +29,12 @@ async def set_up(**spec: object) -> SetupWorld:
     world.add(JenkinsSettings, **spec)
     await world.settings.look(JENKINS)
     return world
+
+
+def made_by(uid: str, body: Body) -> Body:
+    maker = {"apiVersion": "freeleaps.com/v1alpha1", "kind": "DevOpsProject", "name": "shop", "uid": uid}
+    metadata = {**body["metadata"], "finalizers": [FINALIZER], "ownerReferences": [maker]}
+    return {**body, "metadata": metadata}
 
 
 async def test_folders_come_before_the_credential_and_the_job() -> None:
@@ -372,6 +380,20 @@ async def test_settings_in_use_stay_until_their_users_are_gone() -> None:
     world.store.put(environment("alpha"))
     world.store.remove(JENKINS)
     assert await world.settings.look(JENKINS) == EIGHT + timedelta(seconds=300)
+    assert world.store.status(JENKINS)["waitingFor"] == "Environment shop--alpha to be gone"
+    world.store.vanish(Key("Environment", SPACE, "shop--alpha"))
+    await world.settings.look(JENKINS)
+    assert world.store.read(JENKINS) is None
+
+
+async def test_settings_of_a_project_that_is_gone_do_not_wait_for_what_its_namesake_has_made() -> None:
+    world = SetupWorld()
+    world.store.put(made_by("the-former", api_object(JenkinsSettings, "shop", SPACE, {"projectRef": "shop"})))
+    await world.settings.look(JENKINS)
+    world.store.put(made_by("the-former", environment("alpha")))
+    world.store.put(made_by(world.store.read(PROJECT)["metadata"]["uid"], environment("beta")))
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
     assert world.store.status(JENKINS)["waitingFor"] == "Environment shop--alpha to be gone"
     world.store.vanish(Key("Environment", SPACE, "shop--alpha"))
     await world.settings.look(JENKINS)
