@@ -106,6 +106,20 @@ class ArgoModel:
             self._show(live, is_deleting=True)
             self._world.later(1, 20, self._gone, name)
 
+    def keep_project(self, project: ArgoProject) -> None:
+        name = project.shape.name
+        self.projects[name] = project
+        self._oracles.belongings.carries("AppProject", name, project.marker)
+
+    def drop_project(self, name: str) -> None:
+        if any(live.shown.shape.project == name for live in self.applications.values()):
+            raise Busy(f"applications refer to project {name}", system="argocd")
+        self.forget_project(name)
+
+    def forget_project(self, name: str) -> None:
+        self.projects.pop(name, None)
+        self._oracles.belongings.is_gone("AppProject", name)
+
     # What goes on.
 
     def heal(self, name: str) -> None:
@@ -195,6 +209,7 @@ class ArgoModel:
 
     def _gone(self, name: str) -> None:
         self.applications.pop(name, None)
+        self._oracles.belongings.is_gone("Application", name)
         for tell in tuple(self.watchers):
             tell(name)
 
@@ -209,6 +224,7 @@ class ArgoModel:
     def _show(self, live: _Live, **changes: object) -> None:
         self._version += 1
         live.shown = replace(live.shown, **changes, resource_version=str(self._version))  # type: ignore[arg-type]
+        self._oracles.belongings.carries("Application", live.shown.shape.name, live.shown.marker)
         for tell in tuple(self.watchers):
             tell(live.shown)
 
@@ -319,7 +335,7 @@ class ArgoClient:
             f"delete {name}",
             lambda: self._model.delete(name),
             change=True,
-            sent=lambda process: self._oracles.removes_application(process, name),
+            sent=lambda process: self._oracles.removes(process, "Application", name),
         )
 
     # Set-up.
@@ -340,19 +356,22 @@ class ArgoClient:
         def effect() -> None:
             if shape.name in self._model.projects:
                 raise AlreadyExists("the project is there", system="argocd")
-            self._model.projects[shape.name] = ArgoProject(shape, marker)
+            self._model.keep_project(ArgoProject(shape, marker))
 
         await self._door.call("create_project", effect, change=True, sent=self._sets_up)
 
     async def update_project(self, shape: ProjectShape, marker: Marker) -> None:
         def effect() -> None:
-            self._model.projects[shape.name] = ArgoProject(shape, marker)
+            self._model.keep_project(ArgoProject(shape, marker))
 
         await self._door.call("update_project", effect, change=True, sent=self._sets_up)
 
     async def delete_project(self, name: str) -> None:
         await self._door.call(
-            "delete_project", lambda: self._model.projects.pop(name, None), change=True, sent=self._sets_up
+            "delete_project",
+            lambda: self._model.drop_project(name),
+            change=True,
+            sent=lambda process: self._oracles.removes(process, "AppProject", name),
         )
 
     async def find_repository(self, url: str, project: str) -> Repository | None:
@@ -369,7 +388,7 @@ class ArgoClient:
             "delete_repository",
             lambda: self._model.repositories.pop((url, project), None),
             change=True,
-            sent=self._sets_up,
+            sent=lambda process: self._oracles.removes(process, "Repository", url),
         )
 
     def _sets_up(self, process: Process) -> None:

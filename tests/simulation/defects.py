@@ -26,6 +26,8 @@ from reconciler.engine.engine import Engine
 from reconciler.intake.consumer import Intake
 from reconciler.intake.reconcile import ReconcileIntake
 from reconciler.operator.store import Store
+from reconciler.removal import looks
+from reconciler.removal.neighbours import Neighbours
 from reconciler.reporting.heartbeats import HeartbeatSender
 from reconciler.resilience.permits import Permits
 
@@ -201,6 +203,15 @@ def marker_after_record() -> AbstractContextManager[None]:
     return instead((_Work, "plan", turned))
 
 
+def sweep_by_name() -> AbstractContextManager[None]:
+    """A sweep takes what has the name of a leftover, whatever mark it carries and whoever has it by now."""
+
+    async def nobody(_self: Neighbours, _thing: Any) -> bool:
+        return False
+
+    return instead((looks, "_is_same", lambda *_: True), (Neighbours, "has_taken_over", nobody))
+
+
 def _is_marking(change: Change) -> bool:
     return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
@@ -221,16 +232,17 @@ DEFECTS = {
         (absence_from_one_search, 12),
         (claim_of_another_life, 12),
         (gate_from_the_stream, 1),
-        (health_without_reconciled_at, 70),
+        (health_without_reconciled_at, 71),
         (end_not_marked, 0),
         (retry_before_retry_after, 5),
         (finalizer_after_nudge, 0),
         (late_message_overtakes, 1),
         (permit_waited_for, 99),
         (rollback_to_the_last_record, 6),
-        (expiry_by_the_wall_clock, 75),
-        (txt_without_values, 6),
+        (expiry_by_the_wall_clock, 99),
+        (txt_without_values, 21),
         (marker_after_record, 0),
+        (sweep_by_name, 399),
     )
 }
 """By the names under which they are switched on."""

@@ -3,25 +3,25 @@
 from collections import deque
 from collections.abc import Iterator
 
+from tests.simulation.belongings import UNSEEN, Belongings
 from tests.simulation.doors import Door
 from tests.simulation.loop import Process
 from tests.simulation.oracles import Oracles
 from tests.simulation.world import World
 
 from reconciler.domain.outside.dns import RecordSet, RecordType, Zone
-from reconciler.domain.record_marks import MarkedZone, marker_name
+from reconciler.domain.ownership import find_marker
+from reconciler.domain.record_marks import MarkedZone, marked_key, marker_name
 
+DOMAIN = "example.com"
 _HISTORY = 60
-_UNSEEN = 100.0
-"""So many seconds may a neighbour's write stand and still be lost to ours: the read before ours lags, answers take
-their time, and who is frozen for less than the lease goes on. Where nothing is slow that is 2 s (DESIGN, rule 6)."""
 
 
 class DnsModel:
     """One zone. Reads show it as it was a little while ago; more than `limit` requests a minute are a violation."""
 
-    def __init__(self, world: World, limit: int) -> None:
-        self._world, self._limit = world, limit
+    def __init__(self, world: World, limit: int, belongings: Belongings) -> None:
+        self._world, self._limit, self._belongings = world, limit, belongings
         foreign = RecordSet("www", "A", ("198.51.100.7",), 3600)
         self.records: dict[tuple[str, str], RecordSet] = {("A", "www"): foreign}
         self._foreign = foreign
@@ -51,6 +51,9 @@ class DnsModel:
         self._leaves_others_alone(record.type, record.name)
         if record.type != RecordType.TXT:
             self._is_marked(record)
+        else:
+            marker = next((found for value in record.values if (found := find_marker(value))), None)
+            self._belongings.carries("Record", host_of(record.type, record.name), marker)
         self.records[record.type, record.name] = record
         self._changed(f"dns has {record.type} {record.name}")
 
@@ -58,6 +61,8 @@ class DnsModel:
         """Do what we ask for."""
         self._leaves_others_alone(kind, name)
         self.records.pop((kind, name), None)
+        if kind == RecordType.TXT:
+            self._belongings.is_gone("Record", host_of(kind, name))
         self._changed(f"dns has no {kind} {name}")
 
     def write_as_neighbour(self, record: RecordSet) -> None:
@@ -82,7 +87,7 @@ class DnsModel:
     def _leaves_others_alone(self, kind: str, name: str) -> None:
         """Rule 6: what a neighbour wrote, and we could see, stays."""
         written = self._neighbours.pop((kind, name), None)
-        if written is not None and self._world.loop.time() > written + _UNSEEN:
+        if written is not None and self._world.loop.time() > written + UNSEEN:
             ago = self._world.loop.time() - written
             self._world.fail("rule 6", f"{kind} {name}, which a neighbour wrote {ago:.0f} s ago, is changed by us")
 
@@ -99,6 +104,12 @@ class DnsModel:
         self._world.note(what, count="records")
         if self.records.get(("A", "www")) != self._foreign:
             self._world.fail("rule 6", "a foreign record was changed")
+
+
+def host_of(kind: str, name: str) -> str:
+    """Return the host that a record, or the mark of one, is about."""
+    marked = marked_key(name) if kind == RecordType.TXT else None
+    return f"{marked[1] if marked else name}.{DOMAIN}"
 
 
 class DnsClient:
@@ -126,6 +137,6 @@ class DnsClient:
     async def delete_record_set(self, domain: str, kind: str, name: str) -> None:
         def sent(process: Process) -> None:
             self._model.count(process)
-            self._oracles.changes_record(process, kind, name)
+            self._oracles.removes_record(process, kind, name, host_of(kind, name))
 
         await self._door.call(f"delete {name}", lambda: self._model.delete(kind, name), change=True, sent=sent)

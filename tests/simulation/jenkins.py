@@ -11,7 +11,7 @@ from tests.simulation.oracles import Oracles
 from tests.simulation.registry import RegistryModel
 from tests.simulation.world import World
 
-from reconciler.domain.errors import AlreadyExists, NotFound
+from reconciler.domain.errors import AlreadyExists, Busy, NotFound
 from reconciler.domain.outside.builds import Build, BuildKey, BuildState, Folder, GitLogin, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
 
@@ -59,9 +59,22 @@ class JenkinsModel:
         held = [each for each in (*self.jobs, *self.folders) if each.rpartition("/")[0] == path]
         return replace(self.folders[path], holds=held[0] if held else "") if path in self.folders else None
 
+    def keep(self, thing: Folder | Job) -> None:
+        if isinstance(thing, Folder):
+            self.folders[thing.path] = thing
+            self._oracles.belongings.carries("Folder", thing.path, thing.marker)
+        else:
+            path = f"{thing.path.folder}/{thing.path.name}"
+            self.jobs[path] = thing
+            self._oracles.belongings.carries("Job", path, thing.marker)
+
     def delete(self, path: str) -> None:
+        if (folder := self.folder(path)) is not None and folder.holds:
+            raise Busy(f"{path} holds {folder.holds}", system="jenkins")
         self.jobs.pop(path, None)
         self.folders.pop(path, None)
+        for kind in ("Job", "Folder"):
+            self._oracles.belongings.is_gone(kind, path)
 
     def start(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int:
         if f"{path.folder}/{path.name}" not in self.jobs:
@@ -193,12 +206,18 @@ class JenkinsClient:
 
     async def update_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
         def effect() -> None:
-            self._model.jobs[f"{path.folder}/{path.name}"] = Job(path, marker, shape, "http://jenkins/job")
+            self._model.keep(Job(path, marker, shape, "http://jenkins/job"))
 
         await self._door.call("update_job", effect, change=True, sent=self._sent)
 
     async def delete_item(self, path: str) -> None:
-        await self._door.call("delete_item", lambda: self._model.delete(path), change=True, sent=self._sent)
+        kind = "Job" if path in self._model.jobs else "Folder"
+        await self._door.call(
+            "delete_item",
+            lambda: self._model.delete(path),
+            change=True,
+            sent=lambda process: self._oracles.removes(process, kind, path),
+        )
 
     async def find_credential(self, folder: str, identity: str) -> None:
         return None
@@ -212,11 +231,11 @@ class JenkinsClient:
     async def delete_credential(self, folder: str, identity: str) -> None:
         raise NotImplementedError
 
-    async def _set_up(self, what: str, things: dict[str, Any], name: str, thing: object) -> None:
+    async def _set_up(self, what: str, things: Mapping[str, Any], name: str, thing: Folder | Job) -> None:
         def effect() -> None:
             if name in things:
                 raise AlreadyExists(f"{name} is there", system="jenkins")
-            things[name] = thing
+            self._model.keep(thing)
 
         await self._door.call(what, effect, change=True, sent=self._sent)
 

@@ -83,17 +83,19 @@ class KubeApi:
 
     # What requests do.
 
-    def handle(self, verb: str, path: str, content: bytes | None, content_type: str) -> Told:
-        """Answer a request."""
+    def handle(self, verb: str, path: str, content: bytes | None, content_type: str, label: str = "") -> Told:
+        """Answer a request; `label` selects what a list shows."""
         try:
-            return replace(self._handle(verb, path, content, content_type), date=self._date())
+            return replace(self._handle(verb, path, content, content_type, label), date=self._date())
         except Wrong as wrong:
             return replace(wrong.told(), date=self._date())
 
     def _date(self) -> str:
         return format_datetime(self._world.now(), usegmt=True)
 
-    def _handle(self, verb: str, path: str, content: bytes | None, content_type: str) -> Told:  # noqa: PLR0911 - a table
+    def _handle(  # noqa: PLR0911 - a table
+        self, verb: str, path: str, content: bytes | None, content_type: str, label: str
+    ) -> Told:
         if path == "/version":
             return Told(200, {"gitVersion": "v1.33.0"})
         words = path.strip("/").split("/")
@@ -108,6 +110,7 @@ class KubeApi:
                 return Told(200, self._known(key))
             case "GET":
                 items = [one for at, one in self.objects.items() if at.kind == kind and namespace in ("", at.namespace)]
+                items = [one for one in items if not label or label in one["metadata"].get("labels", {})]
                 return Told(200, {"items": items, "metadata": {"resourceVersion": str(self.version)}})
             case "POST" if kind == "Event":
                 return Told(201, body)
@@ -287,7 +290,8 @@ class SimulatedKubernetes(Kubernetes):
 
     async def _send(self, request: Any) -> Any:
         def effect() -> Told:
-            return self._api.handle(request.verb, request.path, request.content, request.content_type)
+            label = request.parameters.get("labelSelector", "")
+            return self._api.handle(request.verb, request.path, request.content, request.content_type, label)
 
         try:
             answer = await send(self._world, self._process, "kubernetes", request.what, effect, _REQUEST_SECONDS)

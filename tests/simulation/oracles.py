@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.belongings import Belongings
 from tests.simulation.loop import BEGINNING, Process
 from tests.simulation.world import SPACE, World
 
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import CONFIG_MAP, Body, Key
+from reconciler.domain.leftovers import is_leftover_key, leftover_of
 from reconciler.domain.names import FINALIZER, image_tag, record_name
 from reconciler.domain.outside.applications import Application, Health, OperationPhase
 from reconciler.domain.outside.builds import BuildKey
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tests.simulation.broker import Broker
     from tests.simulation.kube import KubeApi
 
+OWNER = "cluster-1"
 ENDS = frozenset(phase.value for phase in Phase if phase.is_end)
 """The phases in which an operation has ended."""
 _BRINGING = ("sync", "rollback")
@@ -27,8 +30,8 @@ _MUTE = 240.0
 _LATE = 180.0
 """So many seconds may a look be overdue."""
 _ANNOUNCE_WITHIN = 300.0
-_GONE_WITHIN = 30 * 60 + 60.0
-"""So many seconds may a deletion take: half an hour by rule 7, and what the last write needs."""
+_LAST_WRITE = 60.0
+"""So many seconds may a deletion take beyond its deadline."""
 _EXPIRES_WITHIN = 60.0
 _BAD_WEATHER = 150.0
 """So much longer while the API server, which is asked before the first removal, may be away."""
@@ -37,9 +40,12 @@ _BAD_WEATHER = 150.0
 class Oracles:
     """The judges. A violation is told to the world, which ends the run."""
 
-    def __init__(self, world: World, kube: "KubeApi") -> None:
+    def __init__(self, world: World, kube: "KubeApi", belongings: Belongings) -> None:
         self._world, self._kube = world, kube
+        self.belongings = belongings
         self.broker: Broker
+        self.longest_deletion = 30 * 60.0
+        """Seconds (rule 7)."""
         self.ends: dict[str, str] = {}
         self.deleted: set[str] = set()
         """Records that somebody deleted by hand, and with them what is known of their operations."""
@@ -233,19 +239,22 @@ class Oracles:
         is_claimed = self._is_claimed(claims, process, f"/{word}")
         self._holds(is_claimed, "rule 4", f"{process.name}: {word} without a stored claim")
 
-    def removes_application(self, process: Process, name: str) -> None:
-        self._removes(process, f"/remove/Application/{name}")
-
     def changes_record(self, process: Process, kind: str, name: str) -> None:
-        """DNS: by the holder of a slot, under a claim, or by an environment that removes its own."""
-        ending = f"/dns/{kind}/{name}"
+        """DNS: by the holder of a slot, under a claim, or by an environment that keeps its own."""
+        is_right = self._is_exposing(process, kind, name) or self._is_keeping(process, f"/{kind}/{name}/")
+        self._holds(is_right, "rule 4", f"{process.name} changes {kind} {name} without a slot and a stored claim")
+
+    def removes_record(self, process: Process, kind: str, name: str, host: str) -> None:
+        """DNS: as above, or with whoever made it."""
+        if not (self._is_exposing(process, kind, name) or self._is_keeping(process, f"/{kind}/{name}/")):
+            self.removes(process, "Record", host, word=f"{kind}/{name}")
+
+    def _is_exposing(self, process: Process, kind: str, name: str) -> bool:
         for record in self._kube.all_of("DeploymentRecord"):
             claims = [s.get("claim") for s in record.get("status", {}).get("stages", []) if s["name"] == "expose"]
-            if self._is_holder(record) and self._is_claimed(claims, process, ending):
-                return
-        if self._is_keeping(process, f"/{kind}/{name}/"):
-            return
-        self._removes(process, f"/remove/{kind}/{name}")
+            if self._is_holder(record) and self._is_claimed(claims, process, f"/dns/{kind}/{name}"):
+                return True
+        return False
 
     def _keeps(self, process: Process, word: str) -> None:
         """Judge that an environment puts right what is its own: under its own slot and a stored claim."""
@@ -266,15 +275,39 @@ class Oracles:
         is_claimed = self._is_claimed(claims, process, "")
         self._holds(is_claimed, "rule 4", f"{process.name} sets up {kind} without a stored claim")
 
-    def _removes(self, process: Process, ending: str) -> None:
-        for environment in self._kube.all_of("Environment"):
-            status = environment.get("status", {})
-            claims = [step.get("claim") for step in status.get("steps", [])]
-            holder = status.get("holder") or {}
-            if holder.get("uid") == environment["metadata"]["uid"] and self._is_claimed(claims, process, ending):
-                self._may_end(environment)
+    def removes(self, process: Process, kind: str, name: str, *, word: str = "") -> None:
+        """Judge that something goes with its maker, under the slot if it is an environment, or is swept: under a claim.
+
+        Args:
+            process: who sends it.
+            kind: of what goes, as in an inventory.
+            name: of it.
+            word: how the claim names it, where it does so otherwise.
+        """
+        ending = f"/remove/{word or f'{kind}/{name}'}"
+        for body in self._makers():
+            claims = [step.get("claim") for step in body.get("status", {}).get("steps", [])]
+            if self._is_claimed(claims, process, ending):
+                if body["kind"] == "Environment":
+                    self._may_end(body)
+                metadata = body["metadata"]
+                owner = Marker(OWNER, body["kind"], SPACE, metadata["name"], metadata["uid"])
+                self.belongings.removes(process.name, (kind, name), owner, is_sweep=False)
                 return
-        self._world.fail("rule 4", f"{process.name} changes {ending} without a slot and a stored claim")
+        for leftover in filter(None, map(leftover_of, self._kube.all_of(CONFIG_MAP.kind))):
+            claim = leftover.step.model_dump(by_alias=True, mode="json").get("claim")
+            if self._is_claimed([claim], process, ending):
+                self.belongings.removes(process.name, (kind, name), leftover.thing.marker, is_sweep=True)
+                return
+        self._world.fail("rule 4", f"{process.name} removes {kind} {name} without a slot and a stored claim")
+
+    def _makers(self) -> Iterator[Body]:
+        """Yield who may remove what is theirs."""
+        for body in self._kube.all_of("Environment"):
+            if (body.get("status", {}).get("holder") or {}).get("uid") == body["metadata"]["uid"]:
+                yield body
+        yield from self._kube.all_of("JenkinsSettings")
+        yield from self._kube.all_of("ArgoSettings")
 
     def _may_end(self, environment: Body) -> None:
         """Rule 8: nothing is removed before the time has come by the API server's clock, unless somebody deletes it."""
@@ -335,11 +368,13 @@ class Oracles:
     def check_ends_of_life(self, up_for: float) -> None:
         """Rules 7 and 8: deletions end, and an expiry does not keep people waiting. `up_for`: as above."""
         now = self._world.loop.time()
-        patience = _EXPIRES_WITHIN + (0 if self._world.is_calm else _BAD_WEATHER)
+        bad_weather = 0 if self._world.is_calm else _BAD_WEATHER
+        patience = _EXPIRES_WITHIN + bad_weather
+        longest = self.longest_deletion + _LAST_WRITE + bad_weather
         for key, body in tuple(self._kube.objects.items()):
             asked = _seconds(body["metadata"].get("deletionTimestamp", ""))
             still = min(now - asked, up_for) if asked else 0.0
-            self._holds(still <= _GONE_WITHIN, "rule 7", f"{key} is asked to go since {still:.0f} s, and still there")
+            self._holds(still <= longest, "rule 7", f"{key} is asked to go since {still:.0f} s, and still there")
             status = body.get("status") or {}
             if key.kind == "Environment" and status.get("holder") is None and status.get("expiresAt") and not asked:
                 late = min(now - _seconds(status["expiresAt"]), up_for)
@@ -355,25 +390,28 @@ class Oracles:
                 yield f"{operation} has no last heartbeat; {waits}"
         for body in self._kube.all_of("DeploymentRecord"):
             yield from _unfinished_record(body["metadata"], body.get("status") or {})
-        for body in self._kube.all_of("Environment"):
-            if holder := (body.get("status") or {}).get("holder"):
-                yield f"{body['metadata']['name']} is held by {holder['record']}"
-            if body["metadata"].get("deletionTimestamp"):
-                yield f"{body['metadata']['name']} is not let go"
+        yield from self._unsettled()
         for name, messages in self.broker.queues.items():
             if messages and name != self.broker.topology.dead:
                 yield f"{len(messages)} messages wait in {name}"
         if self.broker.waiting:
             yield f"{len(self.broker.waiting)} messages wait to be tried again"
 
-    def check_orphans(self, markers: Iterable[Marker | None], unmarked: Iterable[str]) -> None:
+    def _unsettled(self) -> Iterator[str]:
+        """Yield slots that are held, what is to go and is there, and what is left behind."""
+        for key, body in self._kube.objects.items():
+            if holder := (body.get("status") or {}).get("holder"):
+                yield f"{key} is held by {holder['record']}"
+            if key.kind != "DeploymentRecord" and body["metadata"].get("deletionTimestamp"):
+                yield f"{key} is not let go"
+            if is_leftover_key(key):
+                yield f"{body['data']['kind']} {body['data']['name']} is left behind: {body['data']['why']}"
+
+    def check_orphans(self, unmarked: Iterable[str]) -> None:
         """Rule 3, at the end: what is ours outside carries a mark, and the mark is that of something that is there."""
         for what in unmarked:
             self._holds(False, "rule 3", f"{what} is ours and carries no mark")  # noqa: FBT003 - a violation
-        there = {body["metadata"]["uid"] for body in self._kube.objects.values()}
-        for marker in markers:
-            is_known = marker is None or marker.uid in there
-            self._holds(is_known, "rule 3", f"{marker} is left behind outside")
+        self.belongings.check_ends()
 
     def check_ends(self) -> None:
         """Rule 5, at the end: one end, one story about it."""

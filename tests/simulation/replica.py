@@ -8,14 +8,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from tests.simulation.argo import ArgoClient, ArgoModel
+from tests.simulation.belongings import Belongings
 from tests.simulation.broker import Broker, BrokerLine
-from tests.simulation.dns import DnsClient, DnsModel
+from tests.simulation.dns import DOMAIN, DnsClient, DnsModel
 from tests.simulation.doors import Door, OpenDoors, window
 from tests.simulation.instead import instead
 from tests.simulation.jenkins import JenkinsClient, JenkinsModel
 from tests.simulation.kube import KubeApi, SimulatedKubernetes, Watch
 from tests.simulation.loop import Process
-from tests.simulation.oracles import Oracles
+from tests.simulation.oracles import OWNER, Oracles
 from tests.simulation.registry import RegistryClient, RegistryModel
 from tests.simulation.world import SPACE, World
 
@@ -29,7 +30,6 @@ from reconciler.app.signals import Signals
 from reconciler.domain.answers import Nudge
 from reconciler.domain.keys import OUR_KINDS, Key
 from reconciler.domain.outside.builds import GitLogin
-from reconciler.domain.ownership import Marker, find_marker
 from reconciler.domain.resources import Claim
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
@@ -39,8 +39,6 @@ from reconciler.settings import Settings
 from reconciler.telemetry.masking import Secrets
 
 DNS_LIMIT = 20
-DOMAIN = "example.com"
-_OWNER = "cluster-1"
 _LIST_BUILDS_EVERY = timedelta(seconds=8)
 _TERMS = Terms(timedelta(seconds=60), timedelta(seconds=18))
 
@@ -50,21 +48,22 @@ class Outside:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.settings = SETTINGS
         self.kube = KubeApi(world)
-        self.oracles = Oracles(world, self.kube)
+        self.belongings = Belongings(world, self.kube)
+        self.oracles = Oracles(world, self.kube, self.belongings)
         self.registry = RegistryModel(world)
         self.jenkins = JenkinsModel(world, self.registry, self.oracles)
         self.argo = ArgoModel(world, self.oracles)
-        self.dns = DnsModel(world, DNS_LIMIT)
+        self.dns = DnsModel(world, DNS_LIMIT, self.belongings)
         self.broker = Broker(world, topology_of(SETTINGS))
         self.oracles.broker = self.broker
 
-    def markers(self) -> Iterator[Marker | None]:
-        """Yield the marks of all that is outside and can be removed."""
-        yield from (live.shown.marker for live in self.argo.applications.values())
-        yield from (project.marker for project in self.argo.projects.values())
-        yield from (job.marker for job in self.jenkins.jobs.values())
-        yield from (find_marker(value) for record in self.dns.records.values() for value in record.values)
+    def shorten_deletions(self, seconds: float) -> None:
+        """Have deletions end sooner, whatever is left; before a replica starts."""
+        deadlines = self.settings.deadlines.model_copy(update={"deletion": timedelta(seconds=seconds)})
+        self.settings = self.settings.model_copy(update={"deadlines": deadlines})
+        self.oracles.longest_deletion = seconds
 
 
 class ModelConnections:
@@ -146,7 +145,7 @@ class Replica:
         self.process = process = Process(name, world.loop)
         process.skew = skew
         process.replica = self
-        self.settings, self.clock, self.replica = SETTINGS, process, pod
+        self.settings, self.clock, self.replica = outside.settings, process, pod
         self.secrets = Secrets()
         self.metrics: Any = _Metrics(world, process)
         self.working_since: float | None = None
@@ -208,7 +207,7 @@ class Replica:
             self.resync.soon()
             self.world.note(f"{self.process.name} leads", count="shifts")
             self.working_since = self.world.loop.time()
-            await first_of(self.leadership.ceased(), self.shift.work(_OWNER))
+            await first_of(self.leadership.ceased(), self.shift.work(OWNER))
             self.working_since = None
             await self.shift.drop()
             self.shift = self._new_shift()
@@ -279,7 +278,7 @@ def models_for_clients() -> Iterator[None]:
 def _settings() -> Settings:
     plain = Settings()
     changes: Mapping[str, Mapping[str, Any]] = {
-        "kubernetes": {"namespaces": (SPACE,), "own_namespace": SPACE, "owner_id": _OWNER},
+        "kubernetes": {"namespaces": (SPACE,), "own_namespace": SPACE, "owner_id": OWNER},
         "jenkins": {"endpoint": "http://jenkins"},
         "argocd": {"endpoint": "http://argocd"},
         "registry": {"namespace": "acme"},

@@ -96,7 +96,7 @@ async def _watch(world: World, scenario: Scenario) -> None:
             await asyncio.sleep(60)
             if next(oracles.unfinished(scenario.sent), None) is None:
                 oracles.check_ends()
-                oracles.check_orphans(scenario.outside.markers(), scenario.outside.dns.unmarked())
+                oracles.check_orphans(scenario.outside.dns.unmarked())
                 return
     for what in oracles.unfinished(scenario.sent):
         world.fail("rule 5", f"after {_LONGEST / 3600:.0f} h: {what}")

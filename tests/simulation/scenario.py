@@ -1,19 +1,18 @@
 """What people, machines and bad luck do in one run, drawn from the seed."""
 
-# ruff: noqa: S311 - dice, not secrets
-
 import hashlib
 import itertools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from random import Random
 from typing import Any
 
 import orjson
 from tests.simulation.broker import Message
+from tests.simulation.departures import Departures
+from tests.simulation.dns import DOMAIN
+from tests.simulation.loop import BEGINNING
 from tests.simulation.neighbour import Neighbour
-from tests.simulation.oracles import ENDS
-from tests.simulation.replica import DOMAIN, Outside, Replica
+from tests.simulation.replica import Outside, Replica
 from tests.simulation.world import SPACE, World
 
 from reconciler.domain.clock import rfc3339_micro
@@ -42,6 +41,7 @@ class Scenario:
         self.replicas: list[Replica] = []
         self.sent: dict[str, Sent] = {}
         self.neighbour = Neighbour(world, outside.dns)
+        self.departures = Departures(world, outside)
         self._lives = 0
         self._skew = timedelta()
         self._kills_left = 0
@@ -219,10 +219,10 @@ class Scenario:
             self._send_at(dice.uniform(_FIRST, until), self._initialize("init-2", changed))
         for number in range(dice.choice((1, 2, 3, 5))):
             self._operation(number, components)
-        self._delete_project_perhaps(spec)
+        self.departures.plan(lambda at: self._send_at(at, self._initialize("init-3", spec, at)))
         if dice.random() < 0.1:
-            environment = Key("Environment", SPACE, dice.choice(("shop--alpha", "shop--pr-1")))
-            self.world.loop.call_in_world(dice.uniform(_FIRST, until), self._delete_environment, environment)
+            name = dice.choice(("shop--alpha", "shop--pr-1"))
+            self.world.loop.call_in_world(dice.uniform(_FIRST, until), self.departures.delete_environment, name)
         if dice.random() < 0.1:
             bad = Sent(
                 "bad-1",
@@ -254,9 +254,10 @@ class Scenario:
             "preview": {"domain": f"pr.{DOMAIN}", "ttl": dice.choice(("72h", "15m"))},
         }
 
-    def _initialize(self, operation: str, spec: dict[str, Any]) -> Sent:
+    def _initialize(self, operation: str, spec: dict[str, Any], at: float = 0.0) -> Sent:
         body = {"operation_id": operation, "project": "shop", "spec": spec}
-        return Sent(operation, "shop", self._envelope("DevOpsInitialize", body, self.world.now()))
+        moment = BEGINNING + timedelta(seconds=at) if at else self.world.now()
+        return Sent(operation, "shop", self._envelope("DevOpsInitialize", body, moment))
 
     def _operation(self, number: int, components: list[str]) -> None:
         dice = self.world.dice
@@ -295,36 +296,6 @@ class Scenario:
         self.outside.oracles.deleted.add(name)
         self.outside.kube.remove(Key("DeploymentRecord", SPACE, name))
 
-    def _delete_environment(self, key: Key) -> None:
-        self.world.note(f"somebody deletes {key.name}")
-        self.outside.kube.remove(key)
-
-    def _delete_project_perhaps(self, spec: dict[str, Any]) -> None:
-        """Have somebody delete the project; mostly a message that comes later makes it anew under the same name."""
-        dice = Random(f"rebirth {self.world.seed}")  # its own, so that the other runs stay what they were
-        if dice.random() > 0.12:
-            return
-        at = dice.uniform(100, self.world.calm_at * 0.8)
-        self.world.loop.call_in_world(at, self._delete_project)
-        if dice.random() < 0.8:
-            again = at + dice.choice((1, 20, 120, 600)) * dice.uniform(0.5, 1.5)
-            body = {"operation_id": "init-3", "project": "shop", "spec": spec}
-            message = self._envelope("DevOpsInitialize", body, self.world.now() + timedelta(seconds=again))
-            self._send_at(again, Sent("init-3", "shop", message))
-
-    def _delete_project(self) -> None:
-        """Delete it, but while nobody sets it up: what a second copy of its message hears is open in `defects.md`."""
-        body = self.outside.kube.get("DevOpsProject", "shop")
-        told = {beat["operation_id"]: beat["phase"] for beat in self.outside.broker.heartbeats}
-        noted = (body or {}).get("status", {}).get("operations", [])
-        asked = ((body or {}).get("spec", {}).get("operation") or {}).get("id")
-        if body is None or any(told.get(one) not in ENDS for one in (asked, *(one["id"] for one in noted)) if one):
-            self.world.loop.call_in_world(60, self._delete_project)
-            return
-        self.world.note("somebody deletes project shop", count="projects deleted")
-        self.outside.oracles.project_was_deleted = True
-        self.outside.kube.remove(Key("DevOpsProject", SPACE, "shop"))
-
     def _touch(self) -> None:
         """Write something into a resource that the operator writes too."""
         keys = [
@@ -347,7 +318,7 @@ class Scenario:
         )
 
     def _send_at(self, at: float, sent: Sent) -> None:
-        self.world.loop.call_in_world(at, self._send, sent)
+        self.world.loop.call_in_world(max(at - self.world.loop.time(), 0), self._send, sent)
 
     def _send(self, sent: Sent) -> None:
         if sent.operation:

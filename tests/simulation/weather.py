@@ -61,6 +61,10 @@ class Weather:
         kind = self.random.choice(_KINDS)
         return Spell(begins, min(self.calm_at, begins + self.random.uniform(5, longest)), kind)
 
+    def keep_away(self, system: str, begins: float, ends: float, kind: str) -> None:
+        """Have one spell more, whatever else was drawn for that time."""
+        self.spells[system].insert(0, Spell(begins, min(ends, self.calm_at), kind))
+
     def fate(self, system: str, now: float) -> Fate:
         """Draw what becomes of a request sent now."""
         spell = next((one for one in self.spells[system] if one.begins <= now < one.ends), None)
