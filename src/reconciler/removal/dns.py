@@ -7,7 +7,7 @@ from typing import Protocol
 
 from reconciler.domain.answers import Answer, Done, Facts, Nudge, Waiting
 from reconciler.domain.errors import Conflict
-from reconciler.domain.outside.dns import RecordSet
+from reconciler.domain.outside.dns import RecordSet, RecordType
 from reconciler.domain.ownership import Marker
 from reconciler.domain.records import Change, Policy, plan
 from reconciler.domain.resources import SetupStep
@@ -37,7 +37,8 @@ class GoingRecords:
     Attributes:
         by_uid: take only what this incarnation has marked: for leftovers.
         only: the one name to take; None: all.
-        shown_at: from when on a read shows all that was written before: that nothing is left is believed of none older.
+        shown_at: from when on a read shows all that was written before: that nothing is left, or of a record only its
+            mark, is believed of none older.
     """
 
     records: RemovableRecords
@@ -54,7 +55,11 @@ class GoingRecords:
         moments = (step.claim.at if step.claim else None, self.shown_at if is_shown else None)
         actual = await self.records.snapshot(self.domain, max((at for at in moments if at), default=None))
         planned = plan([], actual, marker=self.marker, policy=self.policy, sweeps=self.by_uid)
-        change = next((one for one in planned.changes if self.only in (None, one.name)), None)
+        changes = [one for one in planned.changes if self.only in (None, one.name)]
+        if not is_shown:
+            # The record of a mark that stands alone may be written already: without its mark it would be nobody's.
+            changes = [one for one in changes if one.record.type != RecordType.TXT]
+        change = next(iter(changes), None)
         if change is None and not is_shown:
             return Waiting("the last writes to show at the provider", self.shown_at, reason="ReadLag", system="dns")
         if change is None:

@@ -43,6 +43,17 @@ async def test_that_nothing_is_left_is_not_believed_of_a_read_that_may_lag_behin
     assert world.outside.dns.records == [FOREIGN]
 
 
+async def test_a_mark_whose_record_may_not_show_yet_stays_until_the_last_write_must_show() -> None:
+    world = await deployed()
+    mark = next(record for record in world.outside.dns.records if record.type == "TXT")
+    world.outside.dns.stale = (world.clock.now() + timedelta(seconds=50), (FOREIGN, mark))
+    world.store.remove(world.environment)
+    await world.go_on(world.environment, seconds=30)
+    assert mark in world.outside.dns.records
+    await until_gone(world)
+    assert world.outside.dns.records == [FOREIGN]
+
+
 async def test_the_slot_comes_back_from_a_record_that_has_ended_or_is_gone() -> None:
     world = World()
     key = world.ask()
