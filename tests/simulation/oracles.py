@@ -57,6 +57,8 @@ class Oracles:
         self._moved: dict[Key, float] = {}
         self._reads: dict[tuple[str, str], tuple[float, Application | None]] = {}
         self._asked_to_go: dict[str, float] = {}
+        self._let_go: set[str] = set()
+        """Operations whose deleted record the broker's absence could not hold for longer."""
         kube.listeners.append(self._stored)
 
     # What is stored.
@@ -126,8 +128,11 @@ class Oracles:
         self._holds(phase in ENDS, "rule 5", f"the record of {operation} vanished as {phase or 'new'}")
         asked = self._asked_to_go.get(last["metadata"]["name"], self._world.loop.time())
         waited = self._world.loop.time() - asked
-        is_told = self._is_told(operation, phase) or waited > _ANNOUNCE_WITHIN - 10
-        self._holds(is_told, "rule 5", f"the record of {operation} went unannounced after {waited:.0f} s")
+        if self._is_told(operation, phase):
+            return
+        is_late = waited > _ANNOUNCE_WITHIN - 10
+        self._holds(is_late, "rule 5", f"the record of {operation} went unannounced after {waited:.0f} s")
+        self._let_go.add(operation)
 
     def _is_told(self, operation: str, phase: str, sequence: int | None = None) -> bool:
         return any(
@@ -384,7 +389,7 @@ class Oracles:
         """Yield what has not come to its end yet."""
         told = {beat["operation_id"] for beat in self.broker.heartbeats if beat["phase"] in ENDS}
         for operation in operations:
-            if operation not in told:
+            if operation not in told and operation not in self._let_go:
                 status = (self._record_of(operation) or {}).get("status") or {}
                 waits = f"{status.get('phase')}, waits for {status.get('waitingFor')!r}"
                 yield f"{operation} has no last heartbeat; {waits}"

@@ -108,6 +108,11 @@ class Change:
     before: RecordSet | None = None
     awaits: RecordSet | None = None
 
+    @property
+    def is_unmarking(self) -> bool:
+        """Whether a mark goes: never to be done by a read that may not show yet what it marks."""
+        return self.action is Action.DELETE and self.record.name != self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

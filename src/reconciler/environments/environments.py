@@ -121,7 +121,7 @@ def make_environments(
             engine=engine,
             clock=clock,
             patience=patience,
-            keeping=Keeping(store=store, systems=systems, owner=owner),
+            keeping=Keeping(store=store, systems=systems, owner=owner, read_lag=read_lag),
             rules=upkeep or UpkeepRules(),
         ),
     )

@@ -43,7 +43,7 @@ from reconciler.engine.drifting import name_taken
 from reconciler.engine.invalid import readable
 from reconciler.engine.store import Store
 from reconciler.engine.zones import ZoneRecords, dns_nudge, zone_of
-from reconciler.environments.removal import argo_settings_of
+from reconciler.environments.removal import argo_settings_of, last_write_shown_at
 
 _SOON = timedelta(seconds=5)
 _PERSON = timedelta(minutes=5)
@@ -127,11 +127,13 @@ class Keeping:
 
     Attributes:
         owner: whose external objects are ours.
+        read_lag: how much older than it seems a read of a zone may be.
     """
 
     store: Store
     systems: Keepers
     owner: str
+    read_lag: timedelta = timedelta(seconds=60)
 
     def looks(self, environment: Environment, project: DevOpsProject) -> Sequence[KeptLook]:
         """Return a look for each Application and each record of what is current, and for what is not wanted any more.
@@ -199,7 +201,8 @@ class Keeping:
                 continue
             wanted = desired if zone is not None and other.name == zone.name else []
             gone = frozenset(item.name for item in made if item.place == domain)
-            surplus = _SurplusLook(self.systems, other, environment, wanted, frozenset(stays), marker)
+            shown_at = last_write_shown_at(environment, self.read_lag)
+            surplus = _SurplusLook(self.systems, other, environment, wanted, frozenset(stays), marker, shown_at)
             name = shortened(f"Records/{domain}", LONGEST_STEP_NAME)
             kept.append(KeptLook(name, surplus, fingerprint(sorted(gone)), DriftPolicy.REPAIR, gone))
         return kept
@@ -360,11 +363,17 @@ class _SurplusLook:
     desired: Sequence[records.Desired]
     stays: frozenset[str]
     marker: Marker
+    shown_at: datetime | None
 
     async def __call__(self, step: SetupStep, now: datetime) -> Answer:
         """Answer whether any is left; more than half of several at once waits for a person."""
+        if self.shown_at is not None and now < self.shown_at:
+            # A mark seen without its record may be that of one which is not shown yet.
+            return Waiting("the last writes to show at the provider", self.shown_at, reason="ReadLag", system="dns")
         account = await self.systems.records(self.zone)
-        planned, actual = await _planned(account, self.zone, self.environment, self.desired, self.marker, step)
+        planned, actual = await _planned(
+            account, self.zone, self.environment, self.desired, self.marker, step, self.shown_at
+        )
         stays = {name for host in self.stays if (name := records.name_in_zone(host, self.zone.spec.domain))}
         removals = records.surplus(planned, stays)
         if not removals:
@@ -395,8 +404,10 @@ async def _planned(
     desired: Sequence[records.Desired],
     marker: Marker,
     step: SetupStep,
+    since: datetime | None = None,
 ) -> tuple[records.Plan, Sequence[RecordSet]]:
-    actual = await account.snapshot(zone.spec.domain, step.claim.at if step.claim else None)
+    moments = (step.claim.at if step.claim else None, since)
+    actual = await account.snapshot(zone.spec.domain, max((at for at in moments if at), default=None))
     named = adopted(environment.metadata.annotations, environment.status.handled)
     adopt = records.keys_to_adopt(named, zone.spec.domain)
     policy = records.Policy(zone.spec.policy.value)

@@ -32,7 +32,7 @@ class Removal:
         """Return how each thing in the inventory goes, by the names of the steps."""
         steps: dict[str, Look] = {}
         marker, zones = marker_of(environment, self.owner), self._zones(environment)
-        argo, shown_at = argo_settings_of(environment, self.store), self._last_write_shown_at(environment)
+        argo, shown_at = argo_settings_of(environment, self.store), last_write_shown_at(environment, self.read_lag)
         for item in environment.status.inventory:
             thing = thing_of(item, environment.namespace, marker)
             if item.kind == "Record":
@@ -46,12 +46,6 @@ class Removal:
             steps[step_of(thing)] = self.looks.removing(thing)
         return steps
 
-    def _last_write_shown_at(self, environment: Environment) -> datetime | None:
-        """Return from when on a zone shows all that the last holder of the slot wrote."""
-        holder, freed_at = environment.status.holder, environment.status.freed_at
-        last_write = freed_at or (holder.since if holder else None)
-        return last_write + self.read_lag if last_write else None
-
     def _argo(self, environment: Environment) -> ArgoSettings | None:
         namespace, name = environment.namespace, environment.spec.project_ref
         project = readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, namespace, name)))
@@ -62,6 +56,13 @@ class Removal:
     def _zones(self, environment: Environment) -> dict[str, DNSZone]:
         zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, environment.namespace))
         return {zone.spec.domain: zone for zone in zones if zone}
+
+
+def last_write_shown_at(environment: Environment, read_lag: timedelta) -> datetime | None:
+    """Return from when on a zone shows all that the last holder of the slot wrote."""
+    holder, freed_at = environment.status.holder, environment.status.freed_at
+    last_write = freed_at or (holder.since if holder else None)
+    return last_write + read_lag if last_write else None
 
 
 def argo_settings_of(environment: Environment, store: Store) -> ArgoSettings | None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from reconciler.domain.answers import Answer, Done, Facts, Nudge, Waiting
 from reconciler.domain.errors import Conflict
-from reconciler.domain.outside.dns import RecordSet, RecordType
+from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
 from reconciler.domain.records import Change, Policy, plan
 from reconciler.domain.resources import SetupStep
@@ -58,7 +58,7 @@ class GoingRecords:
         changes = [one for one in planned.changes if self.only in (None, one.name)]
         if not is_shown:
             # The record of a mark that stands alone may be written already: without its mark it would be nobody's.
-            changes = [one for one in changes if one.record.type != RecordType.TXT]
+            changes = [one for one in changes if not one.is_unmarking]
         change = next(iter(changes), None)
         if change is None and not is_shown:
             return Waiting("the last writes to show at the provider", self.shown_at, reason="ReadLag", system="dns")

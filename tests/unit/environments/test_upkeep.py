@@ -216,6 +216,17 @@ async def test_a_component_removed_from_the_project_loses_its_record() -> None:
     assert "docs.alpha.example.com" not in {item.name for item in world.slot().status.inventory}
 
 
+async def test_the_mark_of_a_component_removed_right_after_its_deployment_outlives_its_record() -> None:
+    world = World(("api", "web", "docs"))
+    await world.until_ended(world.ask())
+    world.store.edit(PROJECT, components=[{"name": "api", "port": 8080}, {"name": "web", "port": 8080}])
+    unseen = tuple(one for one in world.outside.dns.records if (one.type, one.name) != ("A", "docs.alpha"))
+    world.outside.dns.stale = (world.clock.now() + timedelta(seconds=50), unseen)
+    world.store.annotate(world.environment, reconcile_at="now")
+    await until_at_rest(world)
+    assert world.outside.dns.changes[-2:] == ["delete A docs.alpha", "delete TXT _freeleaps-a.docs.alpha"]
+
+
 async def test_more_than_half_of_several_records_wait_for_a_person() -> None:
     world = await settled(("api", "web", "docs"))
     world.store.edit(PROJECT, components=[{"name": "api", "port": 8080}])
