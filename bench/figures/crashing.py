@@ -87,7 +87,7 @@ async def _report(
     begun = list(resumed.values())
     table.add(Row("all looked at again after the new life began", max(begun), "s", at_most=_TARGET))
     table.add(Row("half of them", percentile(begun, 0.5), "s"))
-    table.add(Row("all ended, open claims aside", max(plain), "s", note="what was left to do of all, at the throughput above"))
+    table.add(Row("all ended, open claims aside", max(plain), "s", note="the rest of their work"))
     table.add(Row("half of them ended", percentile(plain, 0.5), "s"))
     note = f"{len(proved)} had a claim of unknown outcome: absence is proved by two searches"
     table.add(Row("the last with an open claim", max(proved, default=0.0), "s", note=note))
