@@ -29,10 +29,14 @@ class Queue:
 
     async def look(self, scene: Scene) -> Answer:
         """Answer whether the slot is ours, and take it when it is free and we are first."""
-        record, cached = scene.record, scene.environment
+        record, key = scene.record, Key(Environment.kind, scene.record.namespace, scene.environment.name)
+        cached = readable(Environment, self.store.read(key)) or scene.environment
+        if holds(cached, record) and cached.status.holder:
+            # Only our end gives the slot back: were this stale, the record would be too, and its guarded write fail.
+            return Done({"epoch": str(cached.status.holder.epoch)})
         if isinstance(answer := self._judge(record, cached), Waiting):
             return answer
-        body = await self.store.fetch(Key("Environment", record.namespace, cached.name))
+        body = await self.store.fetch(key)
         environment = Environment(body)
         if holds(environment, record) and environment.status.holder:
             return Done({"epoch": str(environment.status.holder.epoch)})
