@@ -21,9 +21,13 @@ Format = Literal["auto", "json", "console"]
 
 _QUIET = ("aiormq", "aio_pika", "asyncio", "aiohttp.access")
 """Libraries that tell at INFO what nobody asked for."""
-_RETRIES = (("kopf.", "Request attempt #"), ("aiormq.", "error when creating transport"))
-"""Kopf tells each retry of each of its watches as an error, the AMQP library each attempt to connect; an outage is told
-once, by who notices it."""
+_NOISE = (
+    ("kopf.", "Request attempt #"),
+    ("aiormq.", "error when creating transport"),
+    ("aiormq.", "Got frame for closed channel"),
+)
+"""Kopf tells each retry of each of its watches as an error, the AMQP library each attempt to connect, and the broker's
+answer when we closed a channel; an outage is told once, by who notices it."""
 _KOPF = ("settings", "k8s_skip", "k8s_ref")
 _FIELDS = ("operation", "project", "environment", "component", "traceparent")
 
@@ -78,10 +82,10 @@ def _formatter(secrets: Secrets, *, is_json: bool) -> logging.Formatter:
 
 
 def _is_not_noise(record: logging.LogRecord) -> bool:
-    """Leave retries out unless everything is wanted."""
+    """Leave out what libraries tell as errors and is none, unless everything is wanted."""
     text = str(record.msg)
-    is_retry = any(record.name.startswith(name) and text.startswith(words) for name, words in _RETRIES)
-    return not is_retry or logging.getLogger().isEnabledFor(logging.DEBUG)
+    is_noise = any(record.name.startswith(name) and text.startswith(words) for name, words in _NOISE)
+    return not is_noise or logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 class _Masking:

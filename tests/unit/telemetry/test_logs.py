@@ -131,4 +131,5 @@ def test_each_attempt_to_reach_a_broker_that_is_away_is_no_line_of_its_own() -> 
     stream = io.StringIO()
     set_up_logs(Secrets(), level="info", format_="json", stream=stream)
     logging.getLogger("aiormq.connection").error("error when creating transport: %s", "refused")
+    logging.getLogger("aiormq.connection").error("Got frame for closed channel %d: %r", 1, "CloseOk")
     assert stream.getvalue() == ""
