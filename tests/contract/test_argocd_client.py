@@ -432,3 +432,32 @@ async def test_a_wrong_token_is_refused_without_another_try(server: ArgoCD) -> N
         with pytest.raises(Refused):
             await client.find_project("shop")
     assert server.requests["GET /api/v1/projects/{name}"] == 1
+
+
+async def test_an_application_is_found_in_the_project_that_it_was_made_in_and_moved_from_it(
+    client: Client, server: ArgoCD, application: Application
+) -> None:
+    await client.create_project(replace(PROJECT, name="renamed"), OURS)
+    found = await client.find_application("renamed", NAME)
+    assert found is not None
+    assert found.shape.project == "shop"
+    shape = replace(SHAPE, project="renamed")
+    await client.reshape("renamed", NAME, shape, OURS, expected_epoch="e/1", epoch="e/2")
+    await client.set_image("renamed", NAME, IMAGE, expected_epoch="e/2", epoch="e/2")
+    moved = await client.find_application("shop", NAME)
+    assert moved is not None
+    assert (moved.shape.project, moved.image.parameters) == ("renamed", IMAGE.parameters)
+    await client.delete_project("shop")
+    assert "shop" not in server.projects
+
+
+async def test_an_application_that_is_in_no_project_is_not_there(client: Client, server: ArgoCD) -> None:
+    await client.create_project(PROJECT, OURS)
+    for server.moods.has_null_items in (False, True):
+        assert await client.find_application("shop", NAME) is None
+
+
+async def test_the_users_of_a_repository_are_told(client: Client, application: Application) -> None:
+    assert await client.list_users(GIT, "shop") == (NAME,)
+    assert await client.list_users(GIT, "other") == ()
+    assert await client.list_users("https://git.example.com/other.git", "shop") == ()

@@ -371,6 +371,20 @@ async def test_builds_of_another_folder_are_not_ours(simulated: Simulated, ready
     assert await ready.find_build(other, KEY, LONG_AGO) is not None
 
 
+async def test_a_job_is_building_while_a_build_waits_or_runs(
+    simulated: Simulated, ready: Jenkins, clock: AheadClock
+) -> None:
+    simulated.pace.quiet = 5
+    seen = [await ready.is_building(PATH)]
+    await ready.start_build(PATH, KEY, {"REVISION": "4be1c05d"})
+    for seconds in (0.0, 6.0, 300.0):
+        clock.move(seconds)
+        await ready.find_build(PATH, KEY, LONG_AGO)
+        seen.append(await ready.is_building(PATH))
+    assert seen == [False, True, True, False]
+    assert not await ready.is_building(JobPath("nowhere", "x"))
+
+
 async def test_what_is_not_there_has_no_builds(jenkins: Jenkins) -> None:
     assert await jenkins.list_builds("nowhere") == ()
     assert await jenkins.find_build(JobPath("nowhere", "x"), KEY, LONG_AGO) is None

@@ -383,6 +383,16 @@ class ArgoClient:
 
         await self._door.call("apply_repository", effect, change=True, sent=self._sets_up)
 
+    async def list_users(self, url: str, project: str) -> tuple[str, ...]:
+        return await self._door.call(
+            "list_users",
+            lambda: tuple(
+                name
+                for name, one in self._model.applications.items()
+                if (one.shown.shape.project, one.shown.shape.repo_url) == (project, url)
+            ),
+        )
+
     async def delete_repository(self, url: str, project: str) -> None:
         await self._door.call(
             "delete_repository",

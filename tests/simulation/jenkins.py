@@ -210,6 +210,13 @@ class JenkinsClient:
 
         await self._door.call("update_job", effect, change=True, sent=self._sent)
 
+    async def is_building(self, path: JobPath) -> bool:
+        alive = (BuildState.QUEUED, BuildState.RUNNING)
+        items = self._model.items
+        return await self._door.call(
+            "is_building", lambda: any(one.path == path.name and one.state in alive for one in items)
+        )
+
     async def delete_item(self, path: str) -> None:
         kind = "Job" if path in self._model.jobs else "Folder"
         await self._door.call(

@@ -51,6 +51,7 @@ class JenkinsItems(System):
     jobs: dict[str, Job] = field(default_factory=dict)
     credentials: dict[str, Credential] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
+    building: set[str] = field(default_factory=set)
     questions: int = 0
     forgets: bool = False
 
@@ -82,6 +83,10 @@ class JenkinsItems(System):
     async def update_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
         self._write(path, shape, marker)
         self._changed(f"update {path.folder}/{path.name}")
+
+    async def is_building(self, path: JobPath) -> bool:
+        self.up()
+        return f"{path.folder}/{path.name}" in self.building
 
     async def delete_item(self, path: str) -> None:
         self.jobs.pop(path, None)
@@ -124,6 +129,8 @@ class ArgoTool(System):
     projects: dict[str, ArgoProject] = field(default_factory=dict)
     repositories: dict[tuple[str, str], Repository] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
+    users: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """Applications by the repository that they come from."""
     in_use: bool = False
 
     async def version(self) -> str:
@@ -160,6 +167,10 @@ class ArgoTool(System):
     async def apply_repository(self, url: str, login: GitLogin | None, project: str) -> None:
         self.repositories[url, project] = Repository(url, project)
         self._changed("repository")
+
+    async def list_users(self, url: str, project: str) -> tuple[str, ...]:
+        self.up()
+        return self.users.get((url, project), ())
 
     async def delete_repository(self, url: str, project: str) -> None:
         self.repositories.pop((url, project), None)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from reconciler.app.connections import Connections
 from reconciler.app.endpoints import Endpoints
 from reconciler.app.secrets import SecretReader
-from reconciler.app.working import defaults_of
+from reconciler.app.working import defaults_of, own_endpoints
 from reconciler.clients.kubernetes import Credentials, Kubernetes
 from reconciler.domain.clock import Clock, SystemClock
 from reconciler.domain.errors import Invalid, NotFound, Refused
@@ -27,8 +27,11 @@ from reconciler.environments.keeping import Keeping
 from reconciler.environments.planning import EnvironmentsPlanner
 from reconciler.operator.cache import Cache, Source
 from reconciler.operator.store import Store
+from reconciler.projects.outgrown import Outgrown
 from reconciler.projects.planning import ChildrenPlanner, SettingsPlanner, resource_change
 from reconciler.projects.setups import SETTINGS_KINDS, SetUps
+from reconciler.removal.looks import Looks
+from reconciler.removal.neighbours import Neighbours
 from reconciler.settings import Settings
 from reconciler.telemetry.masking import Secrets
 from reconciler.telemetry.metrics import Metrics
@@ -164,7 +167,9 @@ async def planning(
     try:
         draft = DraftStore(kubernetes, await _listed(kubernetes, namespaces or _watched(settings)))
         owner = await _owner(settings, kubernetes)
-        setups = SetUps(store=draft, systems=connections, logins=connections, owner=owner)
+        looks = Looks(systems=connections, neighbours=Neighbours(store=draft, own_endpoints=own_endpoints(settings)))
+        outgrown = Outgrown(looks=looks, owner=owner)
+        setups = SetUps(store=draft, systems=connections, logins=connections, outgrown=outgrown, owner=owner)
         of_settings = SettingsPlanner(draft, setups, clock, Patience())
         keeping = Keeping(store=draft, systems=connections, owner=owner)
         of_environments = EnvironmentsPlanner(keeping, clock, Patience())

@@ -6,14 +6,16 @@ outside is planned as well.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from reconciler.domain.annotations import CONFIRM_REMOVAL
-from reconciler.domain.answers import Answer
+from reconciler.domain.answers import Answer, Facts, Nudge, Waiting
 from reconciler.domain.changes import Action, Change, difference
 from reconciler.domain.clock import Clock
+from reconciler.domain.errors import Busy
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.plans import Plan, Untold, plan_of
 from reconciler.domain.resources import DevOpsProject, DriftPolicy, Resource, SetupStep
@@ -113,7 +115,8 @@ class SettingsPlanner:
             step = steps.get(look.name) or SetupStep(name=look.name)
             if look.policy is DriftPolicy.IGNORE and look.is_done_in(step):
                 continue
-            found = await foretold(_named(resource.body), look.name, _asked(look), self.clock.now(), self.patience)
+            now = self.clock.now()
+            found = await foretold(_named(resource.body), look.name, _foreseen(look, step, now), now, self.patience)
             if isinstance(found, Untold):
                 # What stands behind it is not reached by the operator either.
                 return Plan(tuple(changes), (found,), tuple(notes))
@@ -124,8 +127,16 @@ class SettingsPlanner:
         return Plan(tuple(changes), (), tuple(notes))
 
 
-async def _asked(look: SetupLook) -> Answer:
-    return await look.look()
+async def _foreseen(look: SetupLook, step: SetupStep, now: datetime) -> Answer:
+    """Look; what is still used and goes after that is planned to go."""
+    answer = await look.asked(step, now)
+    if look.departure is not None and isinstance(answer, Waiting) and answer.reason == Busy.__name__:
+        return Nudge(look.name, _never, look.departure.what(), change=look.departure)
+    return answer
+
+
+async def _never() -> Facts:
+    raise AssertionError("a plan does nothing")
 
 
 def patched(have: Any, patch: Any) -> Any:

@@ -24,6 +24,7 @@ from reconciler.engine.store import Store
 from reconciler.projects.access import (
     GitLogins,
 )
+from reconciler.projects.outgrown import Outgrown
 from reconciler.projects.setup import SetupLook, SetupWork
 from reconciler.projects.setups import SETTINGS_KINDS, SetUps, Systems
 from reconciler.projects.tear_down import TearDown
@@ -51,7 +52,14 @@ class Settings:
     @property
     def setups(self) -> SetUps:
         """What the settings' steps are."""
-        return SetUps(store=self.store, systems=self.systems, logins=self.logins, owner=self.owner)
+        return SetUps(
+            store=self.store, systems=self.systems, logins=self.logins, outgrown=self.outgrown, owner=self.owner
+        )
+
+    @property
+    def outgrown(self) -> Outgrown:
+        """What the settings made under a former name."""
+        return Outgrown(looks=self.tear_down.looks, owner=self.owner)
 
     async def look(self, key: Key) -> datetime | None:
         """Bring in order what the settings own outside; return when to look again."""
@@ -92,7 +100,14 @@ class Settings:
     def _work(self, resource: Resource, looks: Sequence[SetupLook]) -> SetupWork:
         status = SettingsStatus.model_validate(resource.body.get("status") or {})
         return SetupWork(
-            resource, status, looks, store=self.store, clock=self.clock, patience=self.patience, rules=self.rules
+            resource,
+            status,
+            looks,
+            store=self.store,
+            clock=self.clock,
+            patience=self.patience,
+            rules=self.rules,
+            identity=self.outgrown.identity,
         )
 
     def _interval_of(self, resource: Resource) -> timedelta:

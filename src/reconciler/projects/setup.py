@@ -4,13 +4,13 @@ Used by every settings kind; the kinds bring the steps, this brings order, claim
 status.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from reconciler.domain.answers import Answer, Done, Nudge
-from reconciler.domain.changes import Change
+from reconciler.domain.changes import Action, Change
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import credentials_refused, kstatus, reachability, with_drift
 from reconciler.domain.drift import DriftRules, left_standing
@@ -33,38 +33,56 @@ from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.polls import TOLD_AGAIN
 from reconciler.engine.store import Store
+from reconciler.removal.going import Look
 
 _LONGEST_IDENTITY = 320
 
 
 @dataclass(frozen=True, slots=True)
 class SetupLook:
-    """One step of a set-up.
+    """One step of a set-up, or, with `going`, the step after it in which something goes that is not wanted any more.
 
     Attributes:
         name: of the step, unique in the set-up.
         look: answers how it stands; asked only when all steps before it are done in this pass.
-        item: what it makes outside; written as intended with the claim and as made when the step is done.
+        item: what it makes outside; written as intended with the claim and as made when the step is done. Of what goes:
+            what it was; taken off when the step is done.
         generation: of the project that it is for; kept with the step when it is done.
         wanted: a fingerprint of what is wanted; a step that was done for the same one and is not any more has drifted.
         policy: what is done about drift.
         renewal: makes what is there anew, for what is wanted now; given where it does not show what it was made from
             (secrets never come back).
+        going: answers how far it is gone. The set-up is ready without it.
     """
 
     name: str
-    look: Callable[[], Awaitable[Answer]]
+    look: Callable[[], Awaitable[Answer]] | None = None
     item: InventoryItem | None = None
     generation: int = 0
     wanted: str = ""
     policy: DriftPolicy = DriftPolicy.REPAIR
     renewal: Callable[[], Nudge] | None = None
+    going: Look | None = None
+
+    async def asked(self, step: SetupStep, now: datetime) -> Answer:
+        """Look at it; what is made anew and what goes are changes as well."""
+        if self.going is not None:
+            answer = await self.going(step, now)
+            return replace(answer, change=self.departure) if isinstance(answer, Nudge) else answer
+        return self._or_renewal(await self.look(), step) if self.look else Done()
+
+    @property
+    def departure(self) -> Change | None:
+        """The removal of what goes; None for a step of the set-up itself."""
+        if self.going is None or self.item is None:
+            return None
+        return Change(self.item.system, self.item.kind, self.item.name, Action.DELETE)
 
     def is_done_in(self, step: SetupStep) -> bool:
         """Tell whether the step was done for what is wanted now."""
         return step.state is StepState.DONE and bool(self.wanted) and step.wanted == self.wanted
 
-    def or_renewal(self, answer: Answer, step: SetupStep) -> Answer:
+    def _or_renewal(self, answer: Answer, step: SetupStep) -> Answer:
         """Return the answer, or how to make anew what is there but was made for something else than is wanted now."""
         if not isinstance(answer, Done) or self.renewal is None or step.wanted == self.wanted:
             return answer
@@ -94,6 +112,7 @@ class SetupWork:
         patience: Patience,
         rules: DriftRules | None = None,
         poll: bool = True,
+        identity: Callable[[InventoryItem], Hashable] = lambda item: (item.kind, item.name, item.place, item.endpoint),
     ) -> None:
         self._resource = resource
         self._status = status
@@ -102,6 +121,7 @@ class SetupWork:
         self._clock = clock
         self._patience = patience
         self._judge = Judge(status.drift, rules or DriftRules())
+        self._identity = identity
         self._passed: set[str] = set()
         self.poll = poll
         self.detail = ""
@@ -147,8 +167,8 @@ class SetupWork:
 
     async def _ask(self, look: SetupLook, step: SetupStep) -> Answer:
         now = self._clock.now()
-        asked = await answers_of({look.name: _asked(look)}, {look.name: step}, now, self._patience, self.subject)
-        answer = look.or_renewal(asked[look.name], step)
+        looking = {look.name: look.asked(step, now)}
+        answer = (await answers_of(looking, {look.name: step}, now, self._patience, self.subject))[look.name]
         leave_as_it_is(answer, now)
         return self._judge.judge(look, step, answer, now)
 
@@ -169,20 +189,22 @@ class SetupWork:
         look = self._looks[step.name]
         is_passed = step.name in self._passed
         after = self._judge.as_of(look, step, is_passed=is_passed)
-        if step.state is StepState.DONE and is_passed:
+        # What goes is no part of being set up for this generation.
+        if look.going is not None or (step.state is StepState.DONE and is_passed):
             return after.model_copy(update={"generation": look.generation})
         return after
 
     def _rendered(self, steps: list[SetupStep]) -> SettingsStatus:
         now, generation = self._clock.now(), self._resource.metadata.generation
         first = next((step for step in steps if step.state is not StepState.DONE), None)
+        setting_up = [step for step in steps if self._looks[step.name].going is None]
         status = self._status
         changes: dict[str, Any] = {
             "observed_generation": generation,
             "steps": steps,
             "inventory": self._inventory(steps),
             "drift": self._judge.entries,
-            "conditions": self._conditions(steps, first, generation, now),
+            "conditions": self._conditions(setting_up, generation, now),
             # The steps behind the first that is not done were not asked: what they said of the future is over.
             "next_look_at": first.next_look_at if first else None,
             "waiting_for": first.waiting_for if first else "",
@@ -195,27 +217,26 @@ class SetupWork:
             return after
         return after.model_copy(update={"checked_at": now})
 
-    def _conditions(
-        self, steps: list[SetupStep], first: SetupStep | None, generation: int, now: datetime
-    ) -> list[Condition]:
+    def _conditions(self, steps: list[SetupStep], generation: int, now: datetime) -> list[Condition]:
+        first = next((step for step in steps if step.state is not StepState.DONE), None)
         conditions = _readiness(self._status, first, left_standing(self._judge.entries), generation, now)
         conditions = reachability(conditions, steps, generation, now)
         conditions = credentials_refused(conditions, self.refusal, generation, now)
         return with_drift(conditions, self._judge.entries, generation, now)
 
     def _inventory(self, steps: list[SetupStep]) -> list[InventoryItem]:
-        items = {(item.kind, item.name): item for item in self._status.inventory}
+        items = {self._identity(item): item for item in self._status.inventory}
         for step in steps:
-            item = self._looks[step.name].item
-            if item is None or (step.claim is None and step.state is not StepState.DONE):
+            look = self._looks[step.name]
+            if look.item is None or (step.claim is None and step.state is not StepState.DONE):
                 continue
-            state = "Made" if step.state is StepState.DONE else items.get((item.kind, item.name), item).state
-            items[item.kind, item.name] = item.model_copy(update={"state": state})
+            identity = self._identity(look.item)
+            if look.going is None:
+                state = "Made" if step.state is StepState.DONE else items.get(identity, look.item).state
+                items[identity] = look.item.model_copy(update={"state": state})
+            elif step.state is StepState.DONE and step.name in self._passed:
+                items.pop(identity, None)
         return list(items.values())
-
-
-async def _asked(step: SetupLook) -> Answer:
-    return await step.look()
 
 
 def _readiness(

@@ -29,6 +29,7 @@ from reconciler.engine.store import Store
 from reconciler.projects.access import GitLogins, GitSetup, ImageRepositories, RegistrySetup, Zones, ZoneSetup
 from reconciler.projects.argocd import ArgoProjects, ArgoSetup
 from reconciler.projects.jenkins import JenkinsSetup, Jobs
+from reconciler.projects.outgrown import Outgrown
 from reconciler.projects.setup import SetupLook
 
 SETTINGS_KINDS: dict[str, type[JenkinsSettings | ArgoSettings | ContainerRegistry | DNSZone | GitCredential]] = {
@@ -72,12 +73,14 @@ class SetUps:
         store: knows the projects, environments and credentials that settings are for.
         systems: the outside systems that settings name.
         logins: the logins behind GitCredentials.
+        outgrown: what settings made under a former name.
         owner: whose external objects are ours.
     """
 
     store: Store
     systems: Systems
     logins: GitLogins
+    outgrown: Outgrown
     owner: str
 
     async def looks(self, resource: Resource) -> Sequence[SetupLook]:
@@ -97,7 +100,8 @@ class SetUps:
                 login = await self._login(project)
                 jobs = await self.systems.jobs(resource)
                 marker, taken = marker_of(resource, self.owner), _adopted(resource)
-                return _for(project, JenkinsSetup(jobs, resource, project, login, marker, taken).looks())
+                looks = JenkinsSetup(jobs, resource, project, login, marker, taken).looks()
+                return _for(project, [*looks, *self.outgrown.steps(resource, project, looks)])
             case ArgoSettings():
                 project = self.project_of(resource, resource.spec.project_ref)
                 if project is None:
@@ -105,8 +109,8 @@ class SetUps:
                 login = await self._login(project)
                 tool = await self.systems.argo_projects(resource)
                 environments, marker = self._environments(project), marker_of(resource, self.owner)
-                steps = ArgoSetup(tool, resource, project, environments, login, marker, _adopted(resource))
-                return _for(project, steps.looks())
+                looks = ArgoSetup(tool, resource, project, environments, login, marker, _adopted(resource)).looks()
+                return _for(project, [*looks, *self.outgrown.steps(resource, project, looks)])
             case ContainerRegistry():
                 registry = await self.systems.image_repositories(resource)
                 marker = marker_of(resource, self.owner)

@@ -28,7 +28,7 @@ from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.removal.leaving import Leaving
 from reconciler.removal.looks import Looks
-from reconciler.removal.work import Phases, RemovalWork, step_of
+from reconciler.removal.work import Phases, RemovalWork, steps_of
 
 _POLL = timedelta(seconds=300)
 _ORDER = ("Job", "Credential", "Folder", "Repository", "AppProject")
@@ -78,12 +78,13 @@ class TearDown:
         if not isinstance(resource, JenkinsSettings | ArgoSettings):
             return []
         marker, where = marker_of(resource, self.owner), where_of(resource)
+        items = _status_of(resource).inventory
+        names = steps_of([thing_of(item, resource.namespace, marker) for item in items])
         phases = []
-        for item in sorted(_status_of(resource).inventory, key=_place_in_order):
-            if item.endpoint == where.endpoint:
-                item = item.model_copy(update={"credentials": where.secret})  # noqa: PLW2901
-            thing = thing_of(item, resource.namespace, marker)
-            phases.append({step_of(thing): self.looks.removing(thing)})
+        for item, name in sorted(zip(items, names, strict=True), key=lambda pair: place_in_order(pair[0])):
+            newest = {"credentials": where.secret} if item.endpoint == where.endpoint else {}
+            thing = thing_of(item.model_copy(update=newest), resource.namespace, marker)
+            phases.append({name: self.looks.removing(thing)})
         return phases
 
     # Users
@@ -145,7 +146,7 @@ def _is_made_by(uid: str, body: Body) -> bool:
     return any(owner["uid"] == uid for owner in body["metadata"].get("ownerReferences") or ())
 
 
-def _place_in_order(item: InventoryItem) -> tuple[int, int]:
+def place_in_order(item: InventoryItem) -> tuple[int, int]:
     """Jobs before credentials before folders, the deepest folder first; a repository before its project."""
     order = _ORDER.index(item.kind) if item.kind in _ORDER else len(_ORDER)
     return order, -item.name.count("/")

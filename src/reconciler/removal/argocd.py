@@ -39,6 +39,10 @@ class RemovableProjects(Protocol):
         """Return the repository, if it is known there."""
         ...
 
+    async def list_users(self, url: str, project: str) -> tuple[str, ...]:
+        """Return the names of the project's applications that come from the repository."""
+        ...
+
     async def delete_repository(self, url: str, project: str) -> None:
         """Forget the repository; it is fine when it is gone."""
         ...
@@ -56,13 +60,19 @@ class GoingApplication:
         found = await self.applications.find_application(self.thing.place, self.thing.name)
         if found is None:
             return None
-        return Found(found.marker, found.is_deleting, found.is_operation_requested, "; ".join(found.conditions))
+        return Found(
+            found.marker,
+            found.is_deleting,
+            found.is_operation_requested,
+            "; ".join(found.conditions),
+            place=found.shape.project,
+        )
 
     async def delete(self, found: Found) -> None:
         """End what runs on it, then ask for its deletion."""
         if found.is_busy:
-            await self.applications.terminate(self.thing.place, self.thing.name)
-        await self.applications.delete_application(self.thing.place, self.thing.name)
+            await self.applications.terminate(found.place, self.thing.name)
+        await self.applications.delete_application(found.place, self.thing.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,14 @@ class Found:
         is_going: it was asked to go already.
         is_busy: something runs on it that is to be ended first.
         note: what keeps it.
+        place: what it is really within.
     """
 
     marker: Marker | None
     is_going: bool = False
     is_busy: bool = False
     note: str = ""
+    place: str = ""
 
 
 class Removable(Protocol):

@@ -19,6 +19,10 @@ class RemovableItems(Protocol):
         """Return the job, if it is there."""
         ...
 
+    async def is_building(self, path: JobPath) -> bool:
+        """Tell whether a build of the job runs or waits in the queue."""
+        ...
+
     async def delete_item(self, path: str) -> None:
         """Delete a job, or a folder that is empty; it is fine when it is gone. Raises Busy when it is not empty."""
         ...

@@ -26,7 +26,7 @@ from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.things import Thing, thing_of
 from reconciler.engine.store import Store
 from reconciler.removal.neighbours import Neighbours
-from reconciler.removal.work import step_of
+from reconciler.removal.work import steps_of
 
 _log = logging.getLogger(__name__)
 _MOST_SHOWN = 20
@@ -89,10 +89,10 @@ class Leaving:
 
     async def _leave(self, resource: Resource, marker: Marker) -> None:
         steps = {step.name: step for step in _status_of(resource).steps}
-        left = []
-        for item in _status_of(resource).inventory:
-            thing = thing_of(item, resource.namespace, marker)
-            step = steps.get(step_of(thing))
+        left, inventory = [], _status_of(resource).inventory
+        things = [thing_of(item, resource.namespace, marker) for item in inventory]
+        for item, thing, name in zip(inventory, things, steps_of(things), strict=True):
+            step = steps.get(name)
             if step is not None and step.state is StepState.DONE:
                 continue
             await self._record(resource, thing, _why(step))

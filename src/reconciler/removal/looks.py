@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 from reconciler.domain.answers import Answer, Done, Facts, Nudge, Waiting
+from reconciler.domain.errors import Busy
+from reconciler.domain.outside.builds import JobPath
 from reconciler.domain.ownership import Marker
 from reconciler.domain.records import Policy, name_in_zone
 from reconciler.domain.resources import SetupStep
@@ -22,6 +24,8 @@ from reconciler.removal.dns import GoingRecords, RemovableRecords
 from reconciler.removal.going import SOON, Look, Removable, Whose, going
 from reconciler.removal.jenkins import RemovableItems, removable_item
 from reconciler.removal.neighbours import Neighbours
+
+_LATER = timedelta(minutes=1)
 
 
 class Systems(Protocol):
@@ -54,6 +58,46 @@ class Looks:
     def removing(self, thing: Thing) -> Look:
         """Return how a thing goes with the resource that has it, whichever incarnation of that has marked it."""
         return self._look(thing, thing.marker.is_same_owner)
+
+    def outgrown(self, thing: Thing) -> Look:
+        """Return how a thing goes that its resource, which lives, does not want any more: when nobody uses it."""
+        remove = self.removing(thing)
+
+        async def look(step: SetupStep, now: datetime) -> Answer:
+            if thing.kind == "Folder" and (waiting := await self._used_folder(thing, now)):
+                return waiting
+            answer = await remove(step, now)
+            if not isinstance(answer, Nudge):
+                return answer
+            if users := await self._users_of(thing):
+                return _in_use(thing, users, now)
+            return replace(answer, act=partial(self._unless_used, thing, answer))
+
+        return look
+
+    async def _used_folder(self, thing: Thing, now: datetime) -> Waiting | None:
+        if not self.neighbours.is_used(thing):
+            return None
+        found = await (await self._opener(thing)()).find()
+        is_ours = found is not None and thing.marker.is_same_owner(found.marker)
+        return _in_use(thing, "other settings", now) if is_ours else None
+
+    async def _users_of(self, thing: Thing) -> str:
+        """Say what uses a thing, as far as its system lets it go all the same; empty when nothing does."""
+        match thing.kind:
+            case "Job":
+                folder, _, name = thing.name.rpartition("/")
+                items = await self.systems.removable_items(thing.where)
+                return "a build that runs there" if await items.is_building(JobPath(folder, name)) else ""
+            case "Repository":
+                projects = await self.systems.removable_projects(thing.where)
+                users = await projects.list_users(thing.name, thing.place)
+                return f"Application {users[0]}" if users else ""
+            case _:
+                return ""
+
+    async def _unless_used(self, thing: Thing, nudge: Nudge) -> Facts:
+        return {} if await self._users_of(thing) else await nudge.act()
 
     def removing_records(
         self, where: Where, domain: str, marker: Marker, policy: Policy, shown_at: datetime | None = None
@@ -128,6 +172,11 @@ class Looks:
             return await gone.look(step, now)
 
         return look
+
+
+def _in_use(thing: Thing, users: str, now: datetime) -> Waiting:
+    what = f"{thing} to go, which is not wanted any more and is used by {users}"
+    return Waiting(what, now + _LATER, reason=Busy.__name__, system=thing.system)
 
 
 def _is_same(marker: Marker, found: Marker | None) -> bool:

@@ -11,7 +11,7 @@ from reconciler.domain.keys import Key
 from reconciler.domain.names import shortened
 from reconciler.domain.resources import Environment, EnvironmentStatus, Resource, SetupStep, StepState
 from reconciler.domain.resources.settings import SettingsStatus
-from reconciler.domain.resources.step import LONGEST_STEP_NAME
+from reconciler.domain.resources.step import LONGEST_STEP_NAME as _LONGEST
 from reconciler.domain.things import Thing
 from reconciler.domain.words import cut
 from reconciler.engine.looking import answers_of
@@ -26,7 +26,17 @@ Phases = Sequence[Mapping[str, Look]]
 def step_of(thing: Thing) -> str:
     """Name the step in which a thing goes; the records of a zone go together."""
     what = f"records in {thing.place}" if thing.kind == "Record" else f"{thing.kind.lower()} {thing.name}"
-    return shortened(f"remove {what}", LONGEST_STEP_NAME)
+    return shortened(f"remove {what}", _LONGEST)
+
+
+def steps_of(things: Sequence[Thing]) -> list[str]:
+    """Name the steps in which the things of one inventory go: what has one name at two places is told apart."""
+    names: list[str] = []
+    for thing in things:
+        name = step_of(thing)
+        count = names.count(name) + 1 if thing.kind != "Record" else 1
+        names.append(name if count == 1 else shortened(f"{name} in {thing.place or thing.where.endpoint}", _LONGEST))
+    return names
 
 
 class RemovalWork:

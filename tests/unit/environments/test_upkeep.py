@@ -107,6 +107,22 @@ async def test_a_shape_edited_by_hand_is_put_back_under_an_epoch_of_its_own() ->
     assert app(world).epoch == f"{world.slot().metadata.uid}/{epoch + 1}/repair"
 
 
+async def test_an_application_moves_to_the_app_project_that_the_settings_name_now() -> None:
+    world = await settled()
+    world.store.edit(Key("ArgoSettings", SPACE, "shop"), project="renamed")
+    await until_at_rest(world)
+    assert (app(world).shape.project, world.outside.argo.shape_writes) == ("renamed", [APPLICATION])
+    assert world.slot().status.drift == []
+
+
+async def test_a_deployment_moves_the_application_to_the_app_project_that_the_settings_name_now() -> None:
+    world = await settled()
+    world.store.edit(Key("ArgoSettings", SPACE, "shop"), project="renamed")
+    second = world.ask("op-2")
+    await world.until_ended(second)
+    assert (world.phase(second), app(world).shape.project) == ("Succeeded", "renamed")
+
+
 async def test_a_deleted_application_is_made_again_with_the_current_image_and_synced() -> None:
     world = await settled()
     before, syncs = app(world), len(world.outside.argo.syncs)

@@ -1,5 +1,6 @@
 """Planning: the pass's own looks, over what would be stored; nothing is done, and what is in the way is told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,12 +8,15 @@ import pytest
 from reconciler.domain.errors import Unavailable
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.plans import Plan
-from reconciler.domain.resources import DevOpsProject
+from reconciler.domain.resources import ArgoSettings, DevOpsProject, GitCredential, JenkinsSettings
 from reconciler.engine.patience import Patience
 from reconciler.projects.children import Defaults
 from reconciler.projects.planning import ChildrenPlanner, SettingsPlanner, patched
 from support.projects import JENKINS, PROJECT, SetupWorld
+from support.scene import SPACE
 from support.store import MemoryStore, merged_with
+
+GIT = "https://git.example.com/acme/shop.git"
 
 
 class Draft(MemoryStore):
@@ -31,7 +35,7 @@ async def plan(world: SetupWorld) -> Plan:
     draft = Draft(world.clock)
     draft._texts = dict(world.store._texts)
     setups = world.settings.setups
-    setups = type(setups)(store=draft, systems=setups.systems, logins=setups.logins, owner=setups.owner)
+    setups = replace(setups, store=draft)
     body = draft.read(PROJECT)
     assert body is not None
     project = DevOpsProject(body)
@@ -95,6 +99,56 @@ async def test_drift_is_planned_as_the_policy_says(policy: str, expected: int) -
     found = await plan(world)
     assert len(found.changes) == expected
     assert any("only reported" in note for note in found.notes) is (policy == "Report")
+
+
+async def test_what_has_a_former_name_is_planned_to_go_even_while_it_is_used() -> None:
+    world = SetupWorld(jenkinsRef={"name": "own"}, argoRef={"name": "own"})
+    world.add(JenkinsSettings, "own", job="one")
+    world.add(ArgoSettings, "own", project="old")
+    for _ in range(2):
+        await world.look_at_all()
+    world.store.edit(Key("JenkinsSettings", SPACE, "own"), folder="teams", job="two")
+    world.store.edit(Key("ArgoSettings", SPACE, "own"), project="new")
+    world.jenkins.building.add("freeleaps/one")
+    world.argo.users[GIT, "old"] = ("shop--alpha--api",)
+    found = await plan(world)
+    assert told(found) == [
+        "+ Folder teams",
+        "+ Job teams/two",
+        "- Job freeleaps/one",
+        "+ AppProject new",
+        f"+ Repository {GIT}",
+        f"- Repository {GIT}",
+        "- AppProject old",
+    ]
+    assert found.untold == ()
+    assert set(world.jenkins.jobs) == {"freeleaps/one"}
+
+
+async def test_credentials_that_are_still_to_be_handed_on_are_planned() -> None:
+    world = SetupWorld()
+    world.add(GitCredential, "git", urlPrefix="https://git.example.com", secretRef={"name": "git"})
+    for _ in range(2):
+        await world.look_at_all()
+    assert await plan(world) == Plan()
+    world.accounts.git_version = "uid-1/2"
+    assert told(await plan(world)) == ["~ Credential freeleaps/shop-git", f"~ Repository {GIT}"]
+    await world.look_at_all()
+    assert await plan(world) == Plan()
+
+
+async def test_a_git_address_that_has_not_reached_the_systems_is_planned() -> None:
+    world = SetupWorld()
+    for _ in range(2):
+        await world.look_at_all()
+    moved = GIT.replace("acme", "moved")
+    world.store.edit(PROJECT, git={"url": moved})
+    assert told(await plan(world)) == [
+        f"~ Job freeleaps/shop  git_url: {GIT} -> {moved}",
+        f"~ AppProject shop  source_repos[]: - {GIT}; source_repos[]: + {moved}",
+        f"+ Repository {moved}",
+        f"- Repository {GIT}",
+    ]
 
 
 async def test_what_is_paused_is_noted() -> None:

@@ -22,7 +22,11 @@ class Applications(Line):
     """What runs in the environments. Without its project a missing application would look like a forbidden one."""
 
     async def find_application(self, project: str, name: str) -> Application | None:
-        """Return the application as it is now, if it is there. Raises Refused without rights in the project."""
+        """Return the application as it is now, if it is there; its shape says which project it is really in.
+
+        Names are unique in an Argo CD, so one that is not in the project may be in another: the one that it was made
+        in, if settings name another since. Raises Refused without rights in the project.
+        """
         tree = await self._find(project, name, operation="find_application")
         return None if tree is None else self._read(tree)
 
@@ -82,7 +86,7 @@ class Applications(Line):
         """
         tree = await self._guarded(project, name, expected_epoch, operation="set_image")
         patch = writing.image_patch(tree, image, expected_epoch=expected_epoch, epoch=epoch, marker=marker)
-        await self._patch(project, name, patch, "json", operation="set_image")
+        await self._patch(reading.project_of(tree), name, patch, "json", operation="set_image")
 
     async def reshape(
         self, project: str, name: str, shape: ApplicationShape, marker: Marker, *, expected_epoch: str, epoch: str
@@ -90,7 +94,7 @@ class Applications(Line):
         """Give an application its shape, marker and epoch, if the epoch is still the expected one. Raises Conflict."""
         tree = await self._guarded(project, name, expected_epoch, operation="reshape")
         patch = writing.shape_patch(tree, shape, marker, expected_epoch=expected_epoch, epoch=epoch)
-        await self._patch(project, name, patch, "json", operation="reshape")
+        await self._patch(reading.project_of(tree), name, patch, "json", operation="reshape")
 
     async def start_sync(self, project: str, name: str, request_id: str, *, revision: str | None, prune: bool) -> None:
         """Ask for a sync that carries our request id.
@@ -136,7 +140,7 @@ class Applications(Line):
         try:
             reply = await self._ask("GET", f"{_ALL}/{encoded(name)}", operation=operation, project=project)
         except NotFound:
-            return None
+            return await self._find_elsewhere(name)
         except Refused as refused:
             if is_forbidden(refused) and await self._may("get", "applications", f"{project}/{name}"):
                 # With rights in the project a missing application is 404: this was a failing read inside the server.
@@ -145,10 +149,19 @@ class Applications(Line):
         tree: Mapping[str, Any] = reply.json()
         return tree
 
+    async def _find_elsewhere(self, name: str) -> Mapping[str, Any] | None:
+        """Return the application from whichever project we may see; a list by name knows none or says 404."""
+        try:
+            reply = await self._ask("GET", _ALL, operation="find_application_elsewhere", name=name)
+        except NotFound:
+            return None
+        found: Mapping[str, Any] | None = next(iter(reply.json().get("items") or ()), None)
+        return found
+
     async def _guarded(self, project: str, name: str, expected_epoch: str, *, operation: str) -> Mapping[str, Any]:
         tree = await self._find(project, name, operation=operation)
         if tree is None:
-            raise NotFound(f"there is no application {name} in the project {project}", system=SYSTEM)
+            raise NotFound(f"there is no application {name}, in the project {project} or elsewhere", system=SYSTEM)
         if (epoch := self._read(tree).epoch) != expected_epoch:
             raise Conflict(f"the application {name} is under epoch {epoch!r} by now", system=SYSTEM)
         return tree

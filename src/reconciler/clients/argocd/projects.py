@@ -89,6 +89,12 @@ class Projects(Line):
         if reply.status != _OK:
             raise repository_error(reply, url)
 
+    async def list_users(self, url: str, project: str) -> tuple[str, ...]:
+        """Return the names of the project's applications that come from the repository."""
+        reply = await self._ask("GET", "/api/v1/applications", operation="list_users", projects=project)
+        trees = reply.json().get("items") or ()
+        return tuple(str(tree["metadata"]["name"]) for tree in trees if url in reading.repositories_of(tree))
+
     async def delete_repository(self, url: str, project: str) -> None:
         """Forget the repository; it is fine when it is gone."""
         expect = (_OK, 404, _ELSEWHERE)

@@ -54,6 +54,18 @@ def application(tree: Tree, ui_url: str = "") -> Application:
     )
 
 
+def project_of(tree: Tree) -> str:
+    """Return the project that an application is in."""
+    return str(_map(tree, "spec").get("project") or "default")
+
+
+def repositories_of(tree: Tree) -> set[str]:
+    """Return where an application's manifests come from."""
+    spec = _map(tree, "spec")
+    sources = [_map(spec, "source"), *(spec.get("sources") or ())]
+    return {str(source.get("repoURL", "")) for source in sources}
+
+
 def application_shape(name: str, spec: Tree, annotations: Tree) -> ApplicationShape:
     """Read what belongs to the environment. What an application without auto-sync cannot say stands in annotations."""
     source, destination, policy = _map(spec, "source"), _map(spec, "destination"), _map(spec, "syncPolicy")
@@ -62,7 +74,7 @@ def application_shape(name: str, spec: Tree, annotations: Tree) -> ApplicationSh
     asked = automated if isinstance(automated, Mapping) else {}
     return ApplicationShape(
         name=name,
-        project=str(spec.get("project") or "default"),
+        project=project_of({"spec": spec}),
         repo_url=str(source.get("repoURL", "")),
         target_revision=str(source.get("targetRevision", "")),
         path=str(source.get("path", "")),

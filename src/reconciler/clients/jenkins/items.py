@@ -10,6 +10,8 @@ from reconciler.domain.errors import AlreadyExists, Busy, Invalid, NotFound
 from reconciler.domain.outside.builds import Folder, Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker, find_marker
 
+_NEWEST = 100
+"""How many builds of a job may run at once and still be seen."""
 _ROOT = "hudson.model.Hudson"
 
 
@@ -54,6 +56,12 @@ class Items(Line):
             shown = await self._show(_job_path(path), "url", operation="find_job_url") or {}
             self._urls[path] = str(shown.get("url") or "")
         return replace(job, url=self._urls[path])
+
+    async def is_building(self, path: JobPath) -> bool:
+        """Tell whether a build of the job runs or waits in the queue; of a job that is gone none does."""
+        tree = f"inQueue,allBuilds[building]{{0,{_NEWEST}}}"
+        shown = await self._show(_job_path(path), tree, operation="is_building") or {}
+        return bool(shown.get("inQueue")) or any(build.get("building") for build in shown.get("allBuilds") or ())
 
     async def create_job(self, path: JobPath, shape: JobShape, marker: Marker) -> None:
         """Create a pipeline job. Raises AlreadyExists, or NotFound when the folder is not there."""

@@ -183,7 +183,8 @@ class SyncStage:
             return name_taken(target.environment, "Application", target.shape.name, application.marker)
         if application.is_deleting:
             return Waiting(f"{target.application} to be gone", target.now + _SOON, system="argocd")
-        if not target.marker.is_same_owner(application.marker):
+        is_elsewhere = application.shape.project != target.shape.project
+        if is_elsewhere or not target.marker.is_same_owner(application.marker):
             if application.is_operation_requested:
                 return self._busy(target, application.operation)
             return self._take_over(applications, target, application)
@@ -302,7 +303,7 @@ class SyncStage:
         return self._nudge(target, "image", act, what, before=" ".join(application.images), is_repeatable=True)
 
     def _take_over(self, applications: Applications, target: _Target, application: Application) -> Nudge:
-        """Give a foreign application that a person named our shape and marker before it is used."""
+        """Give an application that a person named, or that is in a former project, our shape and marker first."""
         shape, expected, whose = target.shape, application.epoch, application.marker
 
         async def act() -> Facts:
