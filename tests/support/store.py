@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reconciler.domain.clock import rfc3339
-from reconciler.domain.errors import AlreadyExists, Conflict, NotFound
+from reconciler.domain.errors import AlreadyExists, Conflict, NotFound, Refused
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import KINDS, Phase, Resource
@@ -21,7 +21,8 @@ class MemoryStore:
     """Implements `engine.store.Store`.
 
     `writes` lists what was written, in order; `after_write` is called after each write has taken effect and may raise;
-    `before_write` is awaited before each status write, and may let somebody else go first.
+    `before_write` is awaited before each status write, and may let somebody else go first. Of the kinds that
+    it `refuses` nothing may be created.
     """
 
     def __init__(self, clock: ManualClock) -> None:
@@ -31,6 +32,7 @@ class MemoryStore:
         self._uids = 0
         self.writes: list[str] = []
         self.fetches = 0
+        self.refuses: set[str] = set()
         self.after_write: Callable[[], None] = lambda: None
         self.before_write: Callable[[], Awaitable[None]] = _nothing
         self.server_ahead = timedelta()
@@ -136,6 +138,8 @@ class MemoryStore:
         return self.read(key_of(body))
 
     async def create(self, body: Body) -> Body:
+        if body["kind"] in self.refuses:
+            raise Refused(f"{body['kind']} cannot be created", system="kubernetes")
         if key_of(body) in self._texts:
             raise AlreadyExists(f"{key_of(body)} is there")
         return self._wrote(f"create {key_of(body)}", self.put(body))

@@ -101,6 +101,8 @@ MEANINGS: tuple[Meaning, ...] = (
         "Expired", (ENVIRONMENT,), _NOBODY, "Its life is over and it is empty; the next deployment brings it back."
     ),
     Meaning("Removing", (PROJECT, ENVIRONMENT), _ITSELF, "It is being deleted; the message names what it waits for."),
+    Meaning("LeftBehind", (ENVIRONMENT, JENKINS, ARGO), _NOBODY, "It goes; what is left outside is swept later."),
+    Meaning("Kept", (ENVIRONMENT, *_OWNERS), _NOBODY, "It goes; what the message names stays outside on purpose."),
     Meaning("Pending", (RECORD,), _ITSELF, "Stored, not looked at yet, or not startable yet; see the queue stage."),
     Meaning("Queued", (RECORD,), _ITSELF, "Another deployment holds the environment."),
     Meaning("Running", (RECORD,), _ITSELF, "Its stages are under way."),

@@ -44,7 +44,10 @@ def _read(kind: type[R], body: Body) -> R | None:
 
 
 async def tell_invalid(store: Store, body: Body, error: ValidationError, now: datetime) -> None:
-    """Write what is wrong into the status; a resource that is being deleted is let go: nothing was made for it."""
+    """Write what is wrong into the status; a resource that is being deleted is let go.
+
+    That is for kinds which have nothing outside: records, and projects, whose children take along what is theirs.
+    """
     if body["metadata"].get("deletionTimestamp"):
         await store.remove_finalizer(body)
         return

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
+
+from reconciler.domain.keys import Body
 from reconciler.domain.names import FINALIZER
-from reconciler.domain.resources import DeletionPolicy, Environment, EnvironmentPhase
+from reconciler.domain.resources import Environment, EnvironmentPhase
 from reconciler.domain.wanted import marker_of
 from reconciler.engine.store import Store
-from reconciler.environments.clearing import Clearing, project_of
+from reconciler.environments.clearing import Clearing
 from reconciler.environments.slot import SlotKeeper
 from reconciler.removal.leaving import Leaving
 
@@ -22,13 +25,16 @@ class Departure:
     leaving: Leaving
     owner: str
 
+    async def abandon(self, body: Body, error: ValidationError) -> None:
+        """Let an environment go whose spec cannot be read; what it has outside is on record."""
+        await self.leaving.abandon(body, self.owner, error)
+
     async def carry_out(self, environment: Environment) -> datetime | None:
         """Remove everything of ours outside, then let the environment go; at its deadline whatever is left."""
         if FINALIZER not in environment.metadata.finalizers:
             return None
         environment = await self.keeper.free(environment)
-        project = project_of(environment, self.store)
-        if project is None or project.spec.deletion_policy is DeletionPolicy.DELETE:
+        if not self.leaving.is_orphaning(environment.body):
             next_look = await self.clearing.clear(environment, EnvironmentPhase.REMOVING)
             marker = marker_of(environment, self.owner)
             if next_look is not None and (due := await self.leaving.let_go(environment, marker, next_look)):

@@ -48,7 +48,10 @@ class Environments:
         try:
             environment = Environment(body)
         except ValidationError as error:
-            await tell_invalid(self.store, body, error, self.clock.now())
+            if body["metadata"].get("deletionTimestamp"):
+                await self.departure.abandon(body, error)
+            else:
+                await tell_invalid(self.store, body, error, self.clock.now())
             return None
         if environment.is_deleting:
             return await self.departure.carry_out(environment)

@@ -69,6 +69,8 @@ class Settings:
         try:
             resource = SETTINGS_KINDS[key.kind](body)
         except ValidationError as error:
+            if body["metadata"].get("deletionTimestamp"):
+                return await self.tear_down.abandon(body, error)
             await tell_invalid(self.store, body, error, self.clock.now())
             return None
         if resource.is_deleting:

@@ -1,15 +1,17 @@
 """The removal of settings: once nobody uses them, what they made outside goes, job before folder; then they may go."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from reconciler.domain.clock import Clock
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import Body
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import (
     ArgoSettings,
     ContainerRegistry,
-    DeletionPolicy,
     DeploymentRecord,
     DevOpsProject,
     DNSZone,
@@ -23,7 +25,7 @@ from reconciler.domain.things import thing_of
 from reconciler.domain.wanted import marker_of, where_of
 from reconciler.domain.words import cut
 from reconciler.engine.engine import Engine
-from reconciler.engine.invalid import readable
+from reconciler.engine.invalid import invalid_status, readable
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
 from reconciler.removal.leaving import Leaving
@@ -46,13 +48,30 @@ class TearDown:
     leaving: Leaving
     owner: str
 
+    async def abandon(self, body: Body, error: ValidationError) -> datetime | None:
+        """Let settings go whose spec cannot be read, once nobody uses them; what they have outside is on record."""
+        project, now = (body.get("spec") or {}).get("projectRef"), self.clock.now()
+        is_of_project = body["kind"] in (JenkinsSettings.kind, ArgoSettings.kind)
+        if is_of_project and project and (users := self._users_in(body["metadata"]["namespace"], str(project))):
+            text = cut(f"{', '.join(_named(users)[:5])} to be gone")
+            await self.store.write_status(body, invalid_status(body, error, now) | {"waitingFor": text})
+            return now + _POLL
+        await self.leaving.abandon(body, self.owner, error)
+        return None
+
+    def _users_in(self, namespace: str, project: str) -> list[Body]:
+        return [
+            *self.store.list_(Environment.kind, namespace, project=project),
+            *self.store.list_(DeploymentRecord.kind, namespace, project=project, active_only=True),
+        ]
+
     async def remove(self, resource: Resource) -> datetime | None:
         """Remove what is ours outside, once nobody uses the settings any more; then let the resource go."""
         if FINALIZER not in resource.metadata.finalizers:
             return None
         if users := self._still_used_by(resource):
             return await self._wait_for(resource, users)
-        if self._is_orphaned(resource):
+        if self.leaving.is_orphaning(resource.body):
             await self.leaving.keep(resource, _status_of(resource).inventory, "deletionPolicy is Orphan")
         elif isinstance(resource, ContainerRegistry):
             why = "images may still be used, and the registry lets nobody delete repositories through its API"
@@ -95,20 +114,11 @@ class TearDown:
         await self.store.write_status(resource.body, status.dump())
         return self.clock.now() + _POLL
 
-    def _is_orphaned(self, resource: Resource) -> bool:
-        reference = (resource.body.get("spec") or {}).get("projectRef", "")
-        project = readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, resource.namespace, reference)))
-        return project is not None and project.spec.deletion_policy is DeletionPolicy.ORPHAN
-
     def _still_used_by(self, resource: Resource) -> list[str]:
         users: list[Body]
         match resource:
             case JenkinsSettings() | ArgoSettings():
-                project = resource.spec.project_ref
-                users = [
-                    *self.store.list_(Environment.kind, resource.namespace, project=project),
-                    *self.store.list_(DeploymentRecord.kind, resource.namespace, project=project, active_only=True),
-                ]
+                users = self._users_in(resource.namespace, resource.spec.project_ref)
             case DNSZone():
                 others = self._other_zones(resource)
                 users = [
@@ -119,9 +129,7 @@ class TearDown:
             case _:
                 return []
         maker = self._lost_maker(resource)
-        return [
-            f"{body['kind']} {body['metadata']['name']}" for body in users if maker is None or _is_made_by(maker, body)
-        ]
+        return _named(body for body in users if maker is None or _is_made_by(maker, body))
 
     def _lost_maker(self, resource: Resource) -> str | None:
         """Return the uid of the project that made the settings, if it is gone; None where it is not, or nobody is.
@@ -140,6 +148,10 @@ class TearDown:
 
 def _status_of(resource: Resource) -> SettingsStatus:
     return SettingsStatus.model_validate(resource.body.get("status") or {})
+
+
+def _named(bodies: Iterable[Body]) -> list[str]:
+    return [f"{body['kind']} {body['metadata']['name']}" for body in bodies]
 
 
 def _is_made_by(uid: str, body: Body) -> bool:

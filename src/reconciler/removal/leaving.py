@@ -6,14 +6,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import kstatus
 from reconciler.domain.errors import AlreadyExists, NotFound, Refused
-from reconciler.domain.keys import Body, Key
+from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.leftovers import Leftover, body_of
+from reconciler.domain.names import FINALIZER
 from reconciler.domain.ownership import Marker
+from reconciler.domain.records import Policy
 from reconciler.domain.resources import (
+    Condition,
+    ContainerRegistry,
+    DeletionPolicy,
     DevOpsProject,
+    DNSZone,
     Environment,
     EnvironmentStatus,
     InventoryItem,
@@ -24,6 +32,7 @@ from reconciler.domain.resources import (
 from reconciler.domain.resources.common import Metadata
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.things import Thing, thing_of
+from reconciler.engine.invalid import problems
 from reconciler.engine.store import Store
 from reconciler.removal.neighbours import Neighbours
 from reconciler.removal.work import steps_of
@@ -57,7 +66,7 @@ class Leaving:
         What belongs to a project that is deleted ends with it, a tenth of the deadline before: so nothing outlives it.
         """
         own = resource.metadata.deleted_at or self.store.server_now()
-        project = self._project(resource)
+        project = self._project_of(resource.body)
         whole = Metadata.read(project["metadata"]).deleted_at if project else None
         return min(own + self.deadline, whole + self.deadline * _OF_PARTS) if whole else own + self.deadline
 
@@ -85,7 +94,46 @@ class Leaving:
             return
         kept = [item.model_copy(update={"state": "Kept"}) for item in items]
         _log.info("%s is deleted; %s stays: %s", resource, _listed(kept), why)
-        await self._show(resource, kept, "Kept", f"{_listed(kept)} stays: {why}")
+        await self._show(resource, kept, f"{_listed(kept)} stays: {why}", reason="Kept")
+
+    def is_orphaning(self, body: Body) -> bool:
+        """Tell whether a resource's project wants nothing outside to be removed, be it valid otherwise or not."""
+        project = self._project_of(body) or {}
+        return bool((project.get("spec") or {}).get("deletionPolicy") == DeletionPolicy.ORPHAN.value)
+
+    async def abandon(self, body: Body, owner: str, error: ValidationError) -> None:
+        """Let a resource go whose spec cannot be read: what it has outside is on record, and swept from there.
+
+        Its removal would need what the spec says. The inventory says all that a sweep needs.
+        """
+        if FINALIZER not in (body["metadata"].get("finalizers") or ()):
+            return
+        metadata, key = Metadata.read(body["metadata"]), key_of(body)
+        marker = Marker(owner, key.kind, key.namespace, key.name, metadata.uid)
+        why = f"its spec cannot be read: {problems(error)}"
+        left = [item for item in readable_inventory(body) if not self._is_to_stay(body, item)]
+        for item in left:
+            await self._record(key, thing_of(item, key.namespace, marker), why)
+        if left:
+            status, now = body.get("status") or {}, self.clock.now()
+            text = f"left behind, to be swept later: {_listed(left)}"
+            old = [Condition.model_validate(one) for one in status.get("conditions") or ()]
+            conditions = kstatus(old, "Reconciling", "LeftBehind", text, metadata.generation, now)
+            shown = {
+                "conditions": [one.dump() for one in conditions],
+                "leftovers": [item.model_copy(update={"state": "Leftover"}).dump() for item in left[:_MOST_SHOWN]],
+                "leftoversCut": max(len(left) - _MOST_SHOWN, 0),
+            }
+            body = await self.store.write_status(body, status | shown)
+        await self.store.remove_finalizer(body)
+
+    def _is_to_stay(self, body: Body, item: InventoryItem) -> bool:
+        """Tell whether a thing stays outside on purpose, as a removal would have left it."""
+        if body["kind"] == ContainerRegistry.kind or self.is_orphaning(body):
+            return True
+        zones = (zone.get("spec") or {} for zone in self.store.list_(DNSZone.kind, body["metadata"]["namespace"]))
+        policies = (zone.get("policy") for zone in zones if zone.get("domain") == item.place)
+        return item.kind == "Record" and Policy.UPSERT_ONLY.value in policies
 
     async def _leave(self, resource: Resource, marker: Marker) -> None:
         steps = {step.name: step for step in _status_of(resource).steps}
@@ -98,9 +146,9 @@ class Leaving:
             await self._record(resource, thing, _why(step))
             left.append(item.model_copy(update={"state": "Leftover"}))
         if left:
-            await self._show(resource, left, "LeftBehind", f"left behind, to be swept later: {_listed(left)}")
+            await self._show(resource, left, f"left behind, to be swept later: {_listed(left)}", reason="LeftBehind")
 
-    async def _record(self, resource: Resource, thing: Thing, why: str) -> None:
+    async def _record(self, resource: Resource | Key, thing: Thing, why: str) -> None:
         endpoint = self.neighbours.endpoint(thing.system, thing.where.endpoint)
         thing = replace(thing, where=replace(thing.where, endpoint=endpoint))
         leftover = Leftover(thing, why, self.clock.now())
@@ -117,7 +165,7 @@ class Leaving:
                 raise
             _log.error("leftover %s cannot be kept, its namespace is being deleted: %s", leftover.name, thing)
 
-    async def _show(self, resource: Resource, items: list[InventoryItem], reason: str, text: str) -> None:
+    async def _show(self, resource: Resource, items: list[InventoryItem], text: str, *, reason: str) -> None:
         old = _status_of(resource)
         conditions = kstatus(
             old.conditions, "Reconciling", reason, text, resource.metadata.generation, self.clock.now()
@@ -144,9 +192,21 @@ class Leaving:
             return False
         return bool(body["metadata"].get("deletionTimestamp"))
 
-    def _project(self, resource: Resource) -> Body | None:
-        name = (resource.body.get("spec") or {}).get("projectRef")
-        return self.store.read(Key(DevOpsProject.kind, resource.namespace, name)) if name else None
+    def _project_of(self, body: Body) -> Body | None:
+        name = (body.get("spec") or {}).get("projectRef")
+        key = Key(DevOpsProject.kind, body["metadata"]["namespace"], str(name))
+        return self.store.read(key) if name else None
+
+
+def readable_inventory(body: Body) -> list[InventoryItem]:
+    """Return what stands in the inventory of a resource whose spec, or status, may not be readable as a whole."""
+    items = []
+    for raw in (body.get("status") or {}).get("inventory") or ():
+        try:
+            items.append(InventoryItem.model_validate(raw))
+        except ValidationError as error:
+            _log.error("%s has something outside that cannot be read: %s", key_of(body), problems(error))
+    return items
 
 
 def _status_of(resource: Resource) -> EnvironmentStatus | SettingsStatus:

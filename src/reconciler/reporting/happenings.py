@@ -41,7 +41,8 @@ def _of_leftovers(old: Part, new: Part) -> Iterator[Happening]:
     left, before = new.get("leftovers") or [], old.get("leftovers") or []
     if left and left != before:
         said = _condition(new, "Reconciling")
-        yield Happening(said.get("reason") or "LeftBehind", said.get("message", ""), is_warning=True)
+        reason = said.get("reason") or "LeftBehind"
+        yield Happening(reason, said.get("message", ""), is_warning=reason != "Kept")
 
 
 def _of_phase(old: Part, new: Part) -> Iterator[Happening]:

@@ -48,6 +48,12 @@ def test_a_page_explains_every_condition_and_reason_of_its_kind(kind: type[Resou
 
 
 @every_kind
+def test_what_a_page_says_of_deletion_leads_to_the_whole_of_it(kind: type[Resource]) -> None:
+    section = page(kind).partition("## Deletion")[2].partition("\n## ")[0]
+    assert "(../how-to/deletion-and-leftovers.md)" in section
+
+
+@every_kind
 def test_a_page_names_the_annotations_that_every_kind_obeys(kind: type[Resource]) -> None:
     assert {PAUSED, RECONCILE_AT} <= set(re.findall(r"freeleaps\.com/[a-z-]+", page(kind)))
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.errors import Missing, Unavailable
+from reconciler.domain.errors import Missing, Refused, Unavailable
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.leftovers import LABEL, leftover_of
 from reconciler.domain.resources import StageName
@@ -220,3 +220,80 @@ async def test_a_foreign_application_is_no_leftover() -> None:
     world.store.remove(world.environment)
     await look_for(world, 32)
     assert (world.store.read(world.environment), leftovers(world)) == (None, [])
+
+
+async def test_an_invalid_environment_that_is_deleted_goes_and_what_it_has_is_on_record() -> None:
+    world = await deployed()
+    uid = world.slot().metadata.uid
+    world.store.edit(world.environment, concurrency="Maybe")
+    world.store.remove(world.environment)
+    await world.look(world.environment)
+    assert world.store.read(world.environment) is None
+    assert listed(world) == {"Application shop--alpha--api", "Record api.alpha.example.com"}
+    assert {body["data"]["uid"] for body in leftovers(world)} == {uid}
+    assert all("its spec cannot be read: spec.concurrency" in body["data"]["why"] for body in leftovers(world))
+
+
+async def test_what_a_removal_would_leave_is_not_on_record_for_an_invalid_environment() -> None:
+    world = await deployed()
+    world.store.edit(Key("DNSZone", SPACE, "example.com"), policy="UpsertOnly")
+    world.store.edit(world.environment, concurrency="Maybe")
+    world.store.remove(world.environment)
+    await world.look(world.environment)
+    assert listed(world) == {"Application shop--alpha--api"}
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+async def test_an_invalid_project_that_wants_nothing_removed_is_heard(*, is_valid: bool) -> None:
+    world = await deployed()
+    world.store.edit(Key("DevOpsProject", SPACE, "shop"), deletionPolicy="Orphan", components=[])
+    if not is_valid:
+        world.store.edit(world.environment, concurrency="Maybe")
+    world.store.remove(world.environment)
+    await world.look(world.environment)
+    assert (world.store.read(world.environment), leftovers(world)) == (None, [])
+    assert "shop--alpha--api" in world.outside.argo.applications
+
+
+async def test_a_kill_while_an_invalid_environment_is_let_go_records_everything_once() -> None:
+    world = await deployed()
+    world.store.edit(world.environment, concurrency="Maybe")
+    world.store.remove(world.environment)
+    kill_at(2, world.store, [])
+    with pytest.raises(Killed):
+        await world.look(world.environment)
+    world.store.after_write = lambda: None
+    world.begin_life()
+    await world.look(world.environment)
+    assert (world.store.read(world.environment), len(leftovers(world))) == (None, 2)
+
+
+def end_namespace(world: World, name: str) -> None:
+    world.store.put({"kind": "Namespace", "metadata": {"name": name, "deletionTimestamp": "2026-11-23T08:00:00Z"}})
+
+
+async def test_a_leftover_that_cannot_be_kept_hangs_nobody_when_the_operators_namespace_is_being_deleted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = await deployed()
+    end_namespace(world, OPERATOR)
+    world.store.refuses.add("ConfigMap")
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    await look_for(world, 32)
+    assert (world.store.read(world.environment), leftovers(world)) == (None, [])
+    assert "cannot be kept, its namespace is being deleted: Application shop--alpha--api" in caplog.text
+
+
+async def test_a_leftover_that_we_may_not_record_keeps_the_resource_while_the_operators_namespace_lives() -> None:
+    world = await deployed()
+    world.store.refuses.add("ConfigMap")
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    world.clock.advance(40 * 60)
+    with pytest.raises(Refused):
+        await world.look(world.environment)
+    assert world.store.read(world.environment) is not None
+    world.store.refuses.clear()
+    await world.look(world.environment)
+    assert (world.store.read(world.environment), listed(world)) == (None, {"Application shop--alpha--api"})

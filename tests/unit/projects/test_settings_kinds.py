@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.domain.errors import RateLimited, Refused, Unavailable
 from reconciler.domain.keys import Body, Key
+from reconciler.domain.leftovers import leftover_of
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape
 from reconciler.domain.outside.builds import Folder, Job, JobPath, JobShape
@@ -16,10 +17,11 @@ from reconciler.domain.ownership import Marker
 from reconciler.domain.resources import ArgoSettings, ContainerRegistry, DNSZone, GitCredential, JenkinsSettings
 from reconciler.domain.resources.common import api_object
 from reconciler.engine.echo import echo
+from reconciler.reporting.happenings import Happening, happenings
 from reconciler.resilience.errand import errand
 from support.moments import EIGHT
 from support.projects import ARGO, JENKINS, PROJECT, REGISTRY, ZONE, SetupWorld
-from support.scene import OWNER, SPACE, Killed, environment, kill_at, project
+from support.scene import OPERATOR, OWNER, SPACE, Killed, environment, kill_at, project
 
 THEIRS = Marker("cluster-2", "JenkinsSettings", "x", "y", "z")
 
@@ -440,3 +442,48 @@ async def test_an_app_project_for_two_hundred_previews_keeps_its_status_small() 
     assert len(world.argo.projects["shop"].shape.destinations) == 200
     assert len(json.dumps(world.store.status(ARGO))) < 8 * 1024
     assert world.conditions(ARGO)["Ready"] == ("True", "Ready")
+
+
+async def test_invalid_settings_that_are_deleted_go_and_what_they_have_is_on_record() -> None:
+    world = await set_up()
+    world.store.edit(JENKINS, pollInterval="soon")
+    world.store.remove(JENKINS)
+    await world.settings.look(JENKINS)
+    assert world.store.read(JENKINS) is None
+    leftovers = [leftover_of(body) for body in world.store.list_("ConfigMap", OPERATOR)]
+    assert {str(one.thing) for one in leftovers if one} == {"Folder freeleaps", "Job freeleaps/shop"}
+    assert set(world.jenkins.jobs) == {"freeleaps/shop"}
+
+
+async def test_invalid_settings_that_are_deleted_wait_for_their_users_and_say_what_is_invalid() -> None:
+    world = await set_up()
+    alpha = Key("Environment", SPACE, "shop--alpha")
+    world.store.put(environment("alpha"))
+    world.store.edit(JENKINS, pollInterval="soon")
+    world.store.remove(JENKINS)
+    assert await world.settings.look(JENKINS) is not None
+    assert world.store.status(JENKINS)["waitingFor"] == "Environment shop--alpha to be gone"
+    assert world.conditions(JENKINS)["Stalled"] == ("True", "InvalidSpec")
+    world.store.vanish(alpha)
+    await world.settings.look(JENKINS)
+    assert world.store.read(JENKINS) is None
+
+
+async def test_a_registry_that_is_deleted_tells_which_repositories_it_keeps() -> None:
+    world = SetupWorld()
+    world.add(ContainerRegistry, namespace="acme")
+    await world.settings.look(REGISTRY)
+    told: list[Happening] = []
+    bodies = [world.store.read(REGISTRY)]
+
+    def note() -> None:
+        bodies.append(world.store.read(REGISTRY))
+        if bodies[-1] is not None:
+            told.extend(happenings(bodies[-2], bodies[-1]))
+
+    world.store.after_write = note
+    world.store.remove(REGISTRY)
+    await world.settings.look(REGISTRY)
+    why = "images may still be used, and the registry lets nobody delete repositories through its API"
+    assert told == [Happening("Kept", f"Repository acme/shop-api stays: {why}", is_warning=False)]
+    assert (world.store.read(REGISTRY), list(world.repositories.names)) == (None, ["acme/shop-api"])
