@@ -96,6 +96,7 @@ async def test_settings_for_another_project_a_foreign_zone_and_a_domain_outside_
         await engineer.until(
             "Environment", "shop--alpha", lambda b: b["spec"].get("domain") == "alpha.elsewhere.example"
         )
+        await engineer.stalled("Environment", "shop--alpha", "ZoneNotFound", "api.alpha.elsewhere.example")
         await engineer.deploy("op-outside")
         stage = await waits_at(town, "op-outside", "expose")
         assert stage["reason"] == "ZoneNotFound"

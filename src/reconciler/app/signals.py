@@ -17,6 +17,7 @@ _LOOKED_AT = frozenset({*(kind.kind for kind in OUR_KINDS), CONFIG_MAP.kind})
 _SHARED = frozenset({"ContainerRegistry", "DNSZone", "GitCredential"})
 _OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings", _ENVIRONMENT)
 _GIT_CREDENTIAL, _USES_GIT = "GitCredential", ("JenkinsSettings", "ArgoSettings")
+_DNS_ZONE = "DNSZone"
 _REFERENCES = ("credentialsRef", "secretRef")
 
 
@@ -141,6 +142,8 @@ class Signals:
                 yield from self._active_records(namespace, name, None)
         if is_news and change.key.kind == _GIT_CREDENTIAL:
             yield from self._users_of_git(namespace)
+        if change.key.kind == _DNS_ZONE and _spec_differs(change):
+            yield from self._environments(namespace, None)
 
     def _leaving(self, namespace: str, project: str) -> Iterator[Key]:
         """Yield what is being deleted and waits for its users to be gone."""
@@ -162,8 +165,7 @@ class Signals:
                 yield from self._users_of_git(key.namespace)
             project = ((self._store.read(key) or {}).get("spec") or {}).get("projectRef")
             yield from self._active_records(key.namespace, project, None)
-            for body in self._store.list_(_ENVIRONMENT, key.namespace, project=project):
-                yield Key(_ENVIRONMENT, key.namespace, body["metadata"]["name"])
+            yield from self._environments(key.namespace, project)
 
     def _note_reference(self, key: Key, body: Body | None) -> None:
         """Remember which Secret a resource refers to: a namespace may have many Secrets, and few are ours."""
@@ -177,6 +179,11 @@ class Signals:
         if name:
             self._secrets[key] = name
             self._referrers.setdefault((key.namespace, name), set()).add(key)
+
+    def _environments(self, namespace: str, project: str | None) -> Iterator[Key]:
+        """Yield environments, of a project or all: what a zone says decides whether their hosts have a place."""
+        for body in self._store.list_(_ENVIRONMENT, namespace, project=project):
+            yield Key(_ENVIRONMENT, namespace, body["metadata"]["name"])
 
     def _active_records(self, namespace: str, project: str | None, environment: str | None) -> Iterator[Key]:
         bodies = self._store.list_(_RECORD, namespace, project=project, environment=environment, active_only=True)

@@ -131,7 +131,10 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning("TooManyPreviews", (RECORD,), _NOBODY, "The project has as many previews as it may."),
     Meaning("ComponentNotFound", (RECORD,), _NOBODY, "The project has no component of that name."),
     Meaning(
-        "ZoneNotFound", (ZONE, RECORD), _PERSON, "The account does not have the zone, or no DNSZone holds the host."
+        "ZoneNotFound",
+        (ZONE, RECORD, ENVIRONMENT),
+        _PERSON,
+        "The account does not have the zone, or no DNSZone holds the host.",
     ),
     Meaning("ZoneLocked", (ZONE,), _PERSON, "The provider has the zone, and it cannot be changed there."),
     Meaning("Missing", _ASKERS, _ITSELF, "A Secret, a key in it or a credential is not there; named in the message."),

@@ -9,7 +9,7 @@ from reconciler.domain.answers import Facts, Nudge, Waiting
 from reconciler.domain.errors import Conflict
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.dns import RecordSet
-from reconciler.domain.records import Action, Change
+from reconciler.domain.records import Action, Change, name_in_zone
 from reconciler.domain.resources import DevOpsProject, DNSZone, Environment
 from reconciler.engine.invalid import readable
 from reconciler.engine.store import Store
@@ -44,9 +44,22 @@ def zone_of(store: Store, project: DevOpsProject, environment: Environment) -> D
         zone = readable(DNSZone, store.read(Key(DNSZone.kind, project.namespace, named.name)))
         remedy = f"create it for {domain}, with a valid spec"
         return zone or Waiting(f"DNSZone {named.name}", reason="SettingsNotFound", remedy=remedy)
-    zones = (readable(DNSZone, body) for body in store.list_(DNSZone.kind, project.namespace))
-    holding = [zone for zone in zones if zone and f".{domain}".endswith(f".{zone.spec.domain}")]
-    return max(holding, key=lambda zone: len(zone.spec.domain), default=None)
+    # A thousand projects have a thousand of them: only what may hold the domain is read whole.
+    bodies = [(str(body["spec"].get("domain", "")), body) for body in store.list_(DNSZone.kind, project.namespace)]
+    holding = [(name, body) for name, body in bodies if name and f".{domain}".endswith(f".{name}")]
+    zones = (readable(DNSZone, body) for _, body in sorted(holding, key=lambda one: len(one[0]), reverse=True))
+    return next((zone for zone in zones if zone is not None), None)
+
+
+def is_held_by(zone: DNSZone | None, host: str) -> bool:
+    """Tell whether a host is a name of the zone."""
+    return zone is not None and name_in_zone(host, zone.spec.domain) is not None
+
+
+def no_zone(host: str, until: datetime | None = None) -> Waiting:
+    """Say that no zone holds a host."""
+    remedy = "create one, or name it in the project's dns.zoneRef"
+    return Waiting(f"a DNSZone that holds {host}", until, reason="ZoneNotFound", remedy=remedy)
 
 
 def dns_nudge(

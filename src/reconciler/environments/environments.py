@@ -6,15 +6,17 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from reconciler.domain.annotations import PAUSED
+from reconciler.domain.answers import Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import Environment, EnvironmentPhase, StepState
-from reconciler.domain.wanted import address_of
+from reconciler.domain.wanted import address_of, dns_target, host_of
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import tell_invalid
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
+from reconciler.engine.zones import is_held_by, no_zone, zone_of
 from reconciler.environments.clearing import Clearing, project_of
 from reconciler.environments.departure import Departure
 from reconciler.environments.expiry import Expiry
@@ -72,7 +74,7 @@ class Environments:
 
     async def _tell(self, environment: Environment) -> datetime | None:
         old, now, generation = environment.status, self.clock.now(), environment.metadata.generation
-        phase, (state, reason, text) = _phase(environment), _state(environment)
+        phase, (state, reason, text) = _phase(environment), self._state(environment)
         status = old.model_copy(
             update={
                 "observed_generation": generation,
@@ -84,6 +86,26 @@ class Environments:
         )
         stored = Environment(await self.store.write_status(environment.body, status.dump()))
         return next_look(stored, self.clock.now(), self.store.server_now(), self.rules)
+
+    def _state(self, environment: Environment) -> tuple[KState, str, str]:
+        """Return how it stands; that a deployment could not be exposed is told before there is one."""
+        state, reason, text = _state(environment)
+        missing = self._without_zone(environment) if (state, text) == ("Ready", "") else None
+        if missing is None:
+            return state, reason, text
+        return "Stalled", missing.reason, f"{missing.what}; {missing.remedy}"
+
+    def _without_zone(self, environment: Environment) -> Waiting | None:
+        """Return what is missing for the hosts of the environment's components to get their records."""
+        project = project_of(environment, self.store)
+        is_expired = _phase(environment) is EnvironmentPhase.EXPIRED
+        if project is None or is_expired or dns_target(project, environment) is None:
+            return None
+        hosts = [host for one in project.spec.components if (host := host_of(environment, one))]
+        zone = zone_of(self.store, project, environment) if hosts else None
+        if isinstance(zone, Waiting):
+            return zone
+        return next((no_zone(host) for host in hosts if not is_held_by(zone, host)), None)
 
     def _addresses(self, environment: Environment) -> list[str]:
         project = project_of(environment, self.store)

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import Body, Key
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import StageName
+from reconciler.domain.resources import DNSZone, StageName
+from reconciler.domain.resources.common import api_object
 from support.moments import EIGHT
 from support.outside import application
 from support.scene import OWNER, SPACE, Killed, World, kill_at
@@ -293,3 +294,47 @@ async def test_addresses_of_what_is_current_are_shown() -> None:
     world = await deployed()
     assert world.slot().status.addresses == ["https://api.alpha.example.com", "https://web.alpha.example.com"]
     assert world.clock.now() > EIGHT
+
+
+@pytest.mark.parametrize(
+    ("zone", "named", "reason", "says"),
+    [
+        ("example.com", {}, "Idle", ""),
+        ("elsewhere.example", {}, "ZoneNotFound", "a DNSZone that holds api.alpha.example.com; create one"),
+        ("elsewhere.example", {"zoneRef": {"name": "z"}}, "ZoneNotFound", "a DNSZone that holds api.alpha.example.com"),
+        ("example.com", {"zoneRef": {"name": "other"}}, "SettingsNotFound", "DNSZone other; create it for"),
+    ],
+)
+async def test_a_domain_that_lies_outside_every_zone_is_told_before_anything_is_deployed(
+    zone: str, named: Body, reason: str, says: str
+) -> None:
+    world = World()
+    world.store.vanish(Key("DNSZone", SPACE, "example.com"))
+    world.store.put(api_object(DNSZone, "z", SPACE, {"domain": zone}))
+    world.store.edit(Key("DevOpsProject", SPACE, "shop"), dns=named)
+    await world.look(world.environment)
+    ready = next(one for one in world.slot().status.conditions if one.type == "Ready")
+    assert (ready.status, ready.reason) == ("False" if says else "True", reason)
+    assert ready.message.startswith(says)
+
+
+@pytest.mark.parametrize("change", [{"dnsTarget": None}, {"domain": None}])
+async def test_who_wants_no_record_needs_no_zone(change: Body) -> None:
+    world = World()
+    world.store.vanish(Key("DNSZone", SPACE, "example.com"))
+    world.store.edit(world.environment, **change)
+    await world.look(world.environment)
+    ready = next(one for one in world.slot().status.conditions if one.type == "Ready")
+    assert (ready.status, ready.reason) == ("True", "Idle")
+
+
+async def test_an_environment_is_ready_when_its_zone_comes() -> None:
+    world = World()
+    zone = world.store.read(Key("DNSZone", SPACE, "example.com"))
+    assert zone is not None
+    world.store.vanish(Key("DNSZone", SPACE, "example.com"))
+    await world.look(world.environment)
+    world.store.put(zone)
+    await world.look(world.environment)
+    ready = next(one for one in world.slot().status.conditions if one.type == "Ready")
+    assert (ready.status, ready.reason, ready.message) == ("True", "Idle", "")

@@ -13,7 +13,7 @@ from reconciler.domain.record_marks import marker_name
 from reconciler.domain.records import Action, Change, Desired, Policy, keys_to_adopt, name_in_zone, plan
 from reconciler.domain.resources import Component, DNSZone, Settled, StageStatus
 from reconciler.domain.wanted import address_of, dns_target, host_of, marker_of
-from reconciler.engine.zones import ZoneRecords, dns_nudge
+from reconciler.engine.zones import ZoneRecords, dns_nudge, no_zone
 
 _LOOK_AGAIN = timedelta(seconds=5)
 _READ_LAG = timedelta(seconds=60)
@@ -45,8 +45,7 @@ class ExposeStage:
             return Done(facts, "no dnsTarget is set: no record is made")
         name = name_in_zone(host, scene.zone.spec.domain) if scene.zone else None
         if scene.zone is None or name is None:
-            what, remedy = f"a DNSZone that holds {host}", "create one, or name it in the project's dns.zoneRef"
-            return Waiting(what, scene.now + _PERSON, reason="ZoneNotFound", remedy=remedy)
+            return no_zone(host, scene.now + _PERSON)
         records = await self.accounts.records(scene.zone)
         actual = await records.snapshot(scene.zone.spec.domain, step.claim.at if step.claim else None)
         return self._judge(
