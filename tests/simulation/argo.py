@@ -236,8 +236,8 @@ def _image(image: ImageSetting) -> str:
 class ArgoClient:
     """One process' questions. Fits the ports of sync, removal, set-up and the shared stream."""
 
-    def __init__(self, world: World, process: Process, door: Door, model: ArgoModel, oracles: Oracles) -> None:
-        self._world, self._process = world, process
+    def __init__(self, door: Door, model: ArgoModel, oracles: Oracles) -> None:
+        self._world, self._process = door.world, door.process
         self._door, self._model, self._oracles = door, model, oracles
 
     async def find_application(self, project: str, name: str) -> Application | None:
@@ -341,13 +341,16 @@ class ArgoClient:
     # Set-up.
 
     async def version(self) -> str:
-        return "v3.1.0"
+        return await self._door.call("version", lambda: "v3.1.0")
 
-    async def latest_project(self, name: str) -> None:
-        return None
+    async def check_access(self) -> str:
+        return await self._door.call("check_access", lambda: "fine")
 
-    async def latest_repository(self, url: str, project: str) -> None:
-        return None
+    async def list_projects(self) -> tuple[ArgoProject, ...]:
+        return await self._door.call("list_projects", lambda: tuple(self._model.projects.values()))
+
+    async def list_repositories(self) -> tuple[Repository, ...]:
+        return await self._door.call("list_repositories", lambda: tuple(self._model.repositories.values()))
 
     async def find_project(self, name: str) -> ArgoProject | None:
         return await self._door.call("find_project", lambda: self._model.projects.get(name))

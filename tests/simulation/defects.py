@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.simulation.instead import instead
 
+from reconciler.app import connections
 from reconciler.clients.endpoint import Endpoint
 from reconciler.clients.kubernetes.client import Kubernetes
 from reconciler.deployments import deployments
@@ -20,6 +21,7 @@ from reconciler.domain.outside.dns import RecordType
 from reconciler.domain.record_marks import Mark
 from reconciler.domain.records import Action, Change, Plan, _Work
 from reconciler.domain.resources import Claim, StageName, Step
+from reconciler.domain.things import Where
 from reconciler.engine import engine
 from reconciler.engine.claims import Held, claim_or_hold
 from reconciler.engine.engine import Engine
@@ -212,6 +214,15 @@ def sweep_by_name() -> AbstractContextManager[None]:
     return instead((looks, "_is_same", lambda *_: True), (Neighbours, "has_taken_over", nobody))
 
 
+def default_credentials_to_a_users_endpoint() -> AbstractContextManager[None]:
+    """An endpoint that names no credentials gets the operator's own, whosever it is."""
+
+    def opened(named: Where, own: str, _variable: str) -> Where:
+        return replace(named, endpoint=named.endpoint.rstrip("/") or own.rstrip("/"))
+
+    return instead((connections, "_opened", opened))
+
+
 def _is_marking(change: Change) -> bool:
     return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
@@ -243,6 +254,7 @@ DEFECTS = {
         (txt_without_values, 21),
         (marker_after_record, 0),
         (sweep_by_name, 399),
+        (default_credentials_to_a_users_endpoint, 33),
     )
 }
 """By the names under which they are switched on."""

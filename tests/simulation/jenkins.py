@@ -12,7 +12,17 @@ from tests.simulation.registry import RegistryModel
 from tests.simulation.world import World
 
 from reconciler.domain.errors import AlreadyExists, Busy, NotFound
-from reconciler.domain.outside.builds import Build, BuildKey, BuildState, Folder, GitLogin, Job, JobPath, JobShape
+from reconciler.domain.outside.builds import (
+    Build,
+    BuildKey,
+    BuildState,
+    Credential,
+    Folder,
+    GitLogin,
+    Job,
+    JobPath,
+    JobShape,
+)
 from reconciler.domain.ownership import Marker
 
 _QUIET = 5.0
@@ -186,13 +196,10 @@ class JenkinsClient:
     # Set-up.
 
     async def version(self) -> str:
-        return "2.516"
+        return await self._door.call("version", lambda: "2.516")
 
     async def find_folder(self, path: str) -> Folder | None:
         return await self._door.call("find_folder", lambda: self._model.folder(path))
-
-    async def latest_folder(self, path: str) -> None:
-        return None
 
     async def create_folder(self, path: str, marker: Marker) -> None:
         await self._set_up("create_folder", self._model.folders, path, Folder(path, marker))
@@ -229,8 +236,8 @@ class JenkinsClient:
     async def find_credential(self, folder: str, identity: str) -> None:
         return None
 
-    async def latest_credential(self, folder: str, identity: str) -> None:
-        return None
+    async def list_credentials(self, folder: str) -> tuple[Credential, ...]:
+        return ()
 
     async def apply_credential(self, folder: str, login: GitLogin, marker: Marker) -> None:
         raise NotImplementedError

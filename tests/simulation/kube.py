@@ -13,11 +13,13 @@ from tests.simulation.world import SPACE, Lost, World, send
 from reconciler.clients.kubernetes.client import JSON_PATCH, Kubernetes
 from reconciler.domain.clock import rfc3339
 from reconciler.domain.errors import OutcomeUnknown, Unavailable
-from reconciler.domain.keys import KINDS, OUR_KINDS, Body, Key, key_of
+from reconciler.domain.keys import KINDS, SECRET, Body, Key, key_of
+from reconciler.domain.keys import WATCHED as WATCHED_KINDS
 from reconciler.domain.resources import KINDS as MODELS
 from reconciler.operator.cache import Cache
 
 _MODELS = {kind.kind: kind for kind in MODELS}
+WATCHED = frozenset(kind.kind for kind in WATCHED_KINDS)
 _PLURALS = {kind.plural: kind.kind for kind in KINDS.values()}
 _REQUEST_SECONDS = 30.0
 
@@ -260,7 +262,7 @@ class Watch:
 
     def _changed(self, before: Body | None, after: Body | None) -> None:
         body = cast("Body", after or before)
-        if not self.is_open or body["kind"] not in _MODELS:
+        if not self.is_open or body["kind"] not in WATCHED:
             return
         key, now = key_of(body), self._world.loop.time()
         lag = 0.02 if self._world.is_calm or self._world.dice.random() < 0.9 else self._world.dice.uniform(0, 15)
@@ -272,9 +274,14 @@ class Watch:
         if self._process.is_dead:
             return
         if after is not None:
-            self._process.call_soon(self._cache.remember, after)
+            self._process.call_soon(self._cache.remember, _without_secrets(after))
         else:
             self._process.call_soon(_forget, self._cache, key, version, body["metadata"]["uid"])
+
+
+def _without_secrets(body: Body) -> Body:
+    """Keep of a Secret what a watch keeps of it."""
+    return {name: body[name] for name in ("apiVersion", "kind", "metadata")} if body["kind"] == SECRET.kind else body
 
 
 def _forget(cache: Cache, key: Key, version: int, uid: str) -> None:
@@ -336,6 +343,3 @@ def _with_defaults(kind: str, spec: Body) -> Body:
     except ValidationError as error:
         raise Wrong(422, "Invalid", str(error.errors()[0]["loc"])) from error
     return cast("Body", merged_with(defaults, spec))
-
-
-WATCHED = tuple(kind.kind for kind in OUR_KINDS)

@@ -1,12 +1,19 @@
 """A registry in memory, and the client through which one process asks it."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+from tests.simulation.credentials import basic
 from tests.simulation.doors import Door
 from tests.simulation.oracles import Oracles
 from tests.simulation.world import World
 
+from reconciler.clients.oci import Credentials
 from reconciler.domain.outside.images import Image, ImageRepository
+
+T = TypeVar("T")
+Login = Callable[[], Awaitable[Credentials | None]]
 
 
 class RegistryModel:
@@ -30,25 +37,29 @@ class RegistryModel:
 class RegistryClient:
     """One process' questions."""
 
-    def __init__(self, door: Door, model: RegistryModel, oracles: Oracles) -> None:
+    def __init__(self, door: Door, model: RegistryModel, oracles: Oracles, credentials: Login) -> None:
         self._door, self._model, self._oracles = door, model, oracles
+        self._credentials = credentials
+
+    async def _ask(self, what: str, effect: Callable[[], T], **how: Any) -> T:
+        """Ask under the credentials in use: here the client brings them, and not the endpoint."""
+        login = await self._credentials()
+        headers = basic(login.username, login.password) if login else None
+        return await self._door.call(what, effect, headers=headers, **how)
 
     async def find_image(self, repository: str, tag: str) -> Image | None:
-        return await self._door.call("find_image", lambda: self._model.find(repository, tag))
+        return await self._ask("find_image", lambda: self._model.find(repository, tag))
 
     async def check_access(self) -> str:
-        return await self._door.call("check_access", lambda: "fine")
-
-    async def latest_repository(self, name: str) -> None:
-        return None
+        return await self._ask("check_access", lambda: "fine")
 
     async def find_repository(self, name: str) -> ImageRepository | None:
-        return await self._door.call("find_repository", lambda: self._model.repositories.get(name))
+        return await self._ask("find_repository", lambda: self._model.repositories.get(name))
 
     async def create_repository(self, name: str, description: str) -> None:
         def effect() -> None:
             self._model.repositories[name] = ImageRepository(name, description)
 
-        await self._door.call(
+        await self._ask(
             "create_repository", effect, change=True, sent=lambda one: self._oracles.sets_up(one, "ContainerRegistry")
         )

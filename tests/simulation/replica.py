@@ -7,29 +7,31 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+from pydantic import SecretStr
 from tests.simulation.argo import ArgoClient, ArgoModel
 from tests.simulation.belongings import Belongings
 from tests.simulation.broker import Broker, BrokerLine
+from tests.simulation.credentials import ARGOCD, GODADDY, JENKINS, REGISTRY, secret_of
 from tests.simulation.dns import DOMAIN, DnsClient, DnsModel
-from tests.simulation.doors import Door, OpenDoors, window
+from tests.simulation.doors import Door
 from tests.simulation.instead import instead
 from tests.simulation.jenkins import JenkinsClient, JenkinsModel
 from tests.simulation.kube import KubeApi, SimulatedKubernetes, Watch
 from tests.simulation.loop import Process
 from tests.simulation.oracles import OWNER, Oracles
-from tests.simulation.registry import RegistryClient, RegistryModel
+from tests.simulation.registry import Login, RegistryClient, RegistryModel
 from tests.simulation.world import SPACE, World
 
 from reconciler.agenda.resync import Found, Resync
+from reconciler.app import connections as connections_module
+from reconciler.app import endpoints as endpoints_module
 from reconciler.app import shift as shift_module
 from reconciler.app.broker import topology_of
 from reconciler.app.crew import Crew, first_of
-from reconciler.app.lines import ArgoLine, JenkinsLine, ZoneLine
 from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
 from reconciler.domain.answers import Nudge
-from reconciler.domain.keys import OUR_KINDS, Key
-from reconciler.domain.outside.builds import GitLogin
+from reconciler.domain.keys import WATCHED, Key
 from reconciler.domain.resources import Claim
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
@@ -39,7 +41,6 @@ from reconciler.settings import Settings
 from reconciler.telemetry.masking import Secrets
 
 DNS_LIMIT = 20
-_LIST_BUILDS_EVERY = timedelta(seconds=8)
 _TERMS = Terms(timedelta(seconds=60), timedelta(seconds=18))
 
 
@@ -66,76 +67,6 @@ class Outside:
         self.oracles.longest_deletion = seconds
 
 
-class ModelConnections:
-    """Fits what `app.connections.Connections` fits."""
-
-    def __init__(
-        self,
-        outside: Outside,
-        process: Process,
-        build_changed: Callable[[str], None],
-        application_changed: Callable[[ArgoLine, str], None],
-    ) -> None:
-        world, oracles = outside.world, outside.oracles
-        jenkins = JenkinsClient(Door(world, process, "jenkins", concurrency=2), outside.jenkins, oracles)
-        argo = ArgoClient(world, process, Door(world, process, "argocd"), outside.argo, oracles)
-        self.jenkins = JenkinsLine(cast("Any", jenkins), process, _LIST_BUILDS_EVERY, build_changed)
-        self.argo = ArgoLine(cast("Any", argo), process, application_changed)
-        self._outside, self._process = outside, process
-        self._zone: ZoneLine | None = None
-        self.registry = RegistryClient(Door(world, process, "registry"), outside.registry, oracles)
-
-    async def builds(self, settings: Any) -> JenkinsLine:
-        await self.jenkins.follow(settings.spec.folder)
-        return self.jenkins
-
-    async def jobs(self, settings: Any) -> Any:
-        return (await self.builds(settings)).client
-
-    async def applications(self, settings: Any) -> ArgoLine:
-        await self.argo.follow()
-        return self.argo
-
-    async def argo_projects(self, settings: Any) -> Any:
-        return (await self.applications(settings)).client
-
-    removable_applications = removable_projects = argo_projects
-
-    async def removable_items(self, _where: Any) -> Any:
-        return self.jenkins.client
-
-    async def images(self, settings: Any) -> RegistryClient:
-        return self.registry
-
-    image_repositories = images
-
-    async def records(self, settings: Any) -> ZoneLine:
-        """Make it when it is first asked for, as the real one: its window begins full then."""
-        if self._zone is None:
-            outside, process = self._outside, self._process
-            limited = Door(outside.world, process, "dns", limiter=window(DNS_LIMIT, process))
-            self._zone = ZoneLine(cast("Any", DnsClient(limited, outside.dns, outside.oracles)), process)
-        return self._zone
-
-    removable_records = records
-
-    async def zones(self, settings: Any) -> Any:
-        return (await self.records(settings)).client
-
-    def refusal(self, settings: Any) -> str:
-        return ""
-
-    async def login(self, credential: Any, identity: str) -> GitLogin:
-        raise NotImplementedError
-
-    async def default_git_login(self, url: str, identity: str) -> GitLogin | None:
-        return None
-
-    async def close(self) -> None:
-        await self.jenkins.close()
-        await self.argo.close()
-
-
 class Replica:
     """One life of one pod. `start` it; its process may be frozen or killed at any step."""
 
@@ -157,7 +88,7 @@ class Replica:
         self.store = Store(self.kubernetes, self.cache)
         self.signals = Signals(self.store, self._add, self._forget)
         self.resync = Resync(
-            self.kubernetes, self.cache, OUR_KINDS, namespaces=(SPACE,), clock=process, finished=self._resynced
+            self.kubernetes, self.cache, WATCHED, namespaces=(SPACE,), clock=process, finished=self._resynced
         )
         self.leadership = Leadership(
             SimulatedKubernetes(world, outside.kube, process),
@@ -251,22 +182,18 @@ class _Metrics:
 
 @contextmanager
 def models_for_clients() -> Iterator[None]:
-    """Have shifts made with models where they make clients, and incarnations counted."""
+    """Have connections made with models where they make clients, on our wire, and incarnations counted."""
     counter = itertools.count(1)
-
-    def connections(_settings: Any, _endpoints: Any, _secrets: Any, clock: Process, **given: Any) -> ModelConnections:
-        given.pop("mask")
-        return ModelConnections(clock.replica.outside, clock, **given)
-
-    def endpoints(_outside: Any, clock: Process, *_: Any) -> OpenDoors:
-        return OpenDoors(lambda _: Door(clock.replica.world, clock, "address"))
 
     def intended(self: AuditTrail, _subject: str, _nudge: Nudge, claim: Claim) -> None:
         cast("Process", self.clock).intents.add(claim.key)
 
     ours: tuple[tuple[Any, str, Any], ...] = (
-        (shift_module, "Connections", connections),
-        (shift_module, "Endpoints", endpoints),
+        (endpoints_module, "Endpoint", Door),
+        (connections_module, "Jenkins", _jenkins),
+        (connections_module, "ArgoCD", _argo),
+        (connections_module, "DockerHub", _registry),
+        (connections_module, "GoDaddy", _dns),
         (shift_module, "secrets", SimpleNamespace(token_hex=lambda _: f"incarnation-{next(counter)}")),
         (AuditTrail, "intended", intended),
         (AuditTrail, "_line", lambda *_: None),
@@ -275,14 +202,52 @@ def models_for_clients() -> Iterator[None]:
         yield
 
 
+def _jenkins(door: Door) -> JenkinsClient:
+    outside = door.process.replica.outside
+    return JenkinsClient(door, outside.jenkins, outside.oracles)
+
+
+def _argo(door: Door, **_: Any) -> ArgoClient:
+    outside = door.process.replica.outside
+    return ArgoClient(door, outside.argo, outside.oracles)
+
+
+def _registry(_hub: Door, door: Door, *, credentials: Login, **_: Any) -> RegistryClient:
+    outside = door.process.replica.outside
+    return RegistryClient(door, outside.registry, outside.oracles, credentials)
+
+
+def _dns(door: Door) -> DnsClient:
+    outside = door.process.replica.outside
+    return DnsClient(door, outside.dns, outside.oracles)
+
+
 def _settings() -> Settings:
     plain = Settings()
     changes: Mapping[str, Mapping[str, Any]] = {
         "kubernetes": {"namespaces": (SPACE,), "own_namespace": SPACE, "owner_id": OWNER},
-        "jenkins": {"endpoint": "http://jenkins"},
-        "argocd": {"endpoint": "http://argocd"},
-        "registry": {"namespace": "acme"},
-        "godaddy": {"domain": DOMAIN, "requests_per_minute": DNS_LIMIT},
+        "jenkins": {
+            "endpoint": JENKINS,
+            "username": "operator",
+            "token": SecretStr(secret_of(JENKINS)),
+            "concurrency": 2,
+            "watch_interval": timedelta(seconds=8),
+        },
+        "argocd": {"endpoint": ARGOCD, "token": SecretStr(secret_of(ARGOCD)), "concurrency": 8},
+        "registry": {
+            "endpoint": REGISTRY,
+            "namespace": "acme",
+            "username": "operator",
+            "password": SecretStr(secret_of(REGISTRY)),
+            "concurrency": 8,
+        },
+        "godaddy": {
+            "endpoint": GODADDY,
+            "domain": DOMAIN,
+            "key": SecretStr("operator"),
+            "secret": SecretStr(secret_of(GODADDY)),
+            "requests_per_minute": DNS_LIMIT,
+        },
         "messages": {"heartbeat_interval": timedelta(seconds=30)},
         "agenda": {"look_concurrency": 8},
         "rabbitmq": {"prefetch": 4},

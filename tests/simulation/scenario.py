@@ -12,6 +12,7 @@ from tests.simulation.departures import Departures
 from tests.simulation.dns import DOMAIN
 from tests.simulation.loop import BEGINNING
 from tests.simulation.neighbour import Neighbour
+from tests.simulation.own_servers import OwnServers
 from tests.simulation.replica import Outside, Replica
 from tests.simulation.world import SPACE, World
 
@@ -42,6 +43,7 @@ class Scenario:
         self.sent: dict[str, Sent] = {}
         self.neighbour = Neighbour(world, outside.dns)
         self.departures = Departures(world, outside)
+        self.own_servers = OwnServers(world, outside.kube)
         self._lives = 0
         self._skew = timedelta()
         self._kills_left = 0
@@ -59,6 +61,7 @@ class Scenario:
         self._start_replica()
         self._people()
         self.neighbour.move_in()
+        self.own_servers.move_in()
         quiet = self.world.weather.badness == 0 and dice.random() < 0.3
         if quiet:
             return
