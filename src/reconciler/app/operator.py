@@ -38,7 +38,7 @@ from reconciler.operator.cache import Cache, Change, Source
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.shell import Shell
 from reconciler.operator.store import Store
-from reconciler.reporting.audit_chain import HEAD_ANNOTATION
+from reconciler.reporting.audit_chain import HEAD_ANNOTATION, beginning_of
 from reconciler.resilience.breaker import State
 from reconciler.resilience.limiter import LimiterState
 from reconciler.settings import Settings
@@ -127,6 +127,7 @@ class Operator:
             clock=self.clock,
             changed=self.metrics.leads,
             notes=self._notes,
+            first_notes=self._first_notes,
         )
         self.shift = Shift(self)
         interval = settings.proof.interval
@@ -297,6 +298,10 @@ class Operator:
         """Return what the Lease is to say: where the audit stands, of a shift that works under this very lead."""
         head = self.shift.chain.head if self.shift.term == self.leadership.term else None
         return {HEAD_ANNOTATION: head.text()} if head else {}
+
+    def _first_notes(self) -> dict[str, str]:
+        """Return what a Lease is to say on which no audit stands yet: where the one of the shift that comes begins."""
+        return {HEAD_ANNOTATION: beginning_of(self.shift.chain.name).text()}
 
     # What is heard of
 

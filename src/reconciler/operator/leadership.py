@@ -86,12 +86,25 @@ class Leadership:
         clock: Clock | None = None,
         changed: Callable[[bool], None] = _nothing,
         notes: Callable[[], Mapping[str, str]] = _no_notes,
+        first_notes: Callable[[], Mapping[str, str]] = _no_notes,
     ) -> None:
-        """Prepare; `identity` names this replica and this life of it, with `_` between; `notes` go with renewals."""
+        """Prepare.
+
+        Args:
+            leases: where the lease is.
+            identity: names this replica and this life of it, with `_` between.
+            namespace: of the lease.
+            name: of the lease.
+            terms: how long it holds.
+            clock: of this machine.
+            changed: told when we begin to lead, and when we cease to.
+            notes: go onto the lease with renewals.
+            first_notes: go onto it when it is taken, where no leader before has noted the same.
+        """
         self.identity = identity
         self.term = 0
         self.found: Mapping[str, str] = {}
-        self._notes = notes
+        self._notes, self._first_notes = notes, first_notes
         self._leases = leases
         self._namespace, self._name = namespace, name
         self._terms = terms or Terms()
@@ -185,17 +198,19 @@ class Leadership:
         lease = await self._leases.find(LEASE, self._namespace, self._name)
         try:
             if lease is None:
-                body = {"metadata": {"name": self._name, "namespace": self._namespace}, "spec": self._claim({})}
-                await self._leases.create(LEASE, self._namespace, body)
+                lease = {"metadata": {"name": self._name, "namespace": self._namespace}}
+                self.found = dict(self._first_notes())
+                notes = {**self.found, **(self._notes() if self._led.is_set() else {})}
+                await self._leases.create(LEASE, self._namespace, _with(lease, notes, self._claim({})))
                 return self.identity
             spec = lease.get("spec") or {}
             if not self._is_ours_to_take(lease, spec):
                 return str(spec["holderIdentity"])
             if not self._led.is_set():
-                self.found = dict(lease["metadata"].get("annotations") or {})
+                self.found = {**self._first_notes(), **(lease["metadata"].get("annotations") or {})}
             # Who takes it has no notes yet: those of the leader before stay.
-            notes = self._notes() if self._led.is_set() else {}
-            await self._leases.replace(LEASE, self._namespace, self._name, _with(lease, notes, self._claim(spec)))
+            renewed = self._notes() if self._led.is_set() else self.found
+            await self._leases.replace(LEASE, self._namespace, self._name, _with(lease, renewed, self._claim(spec)))
         except (Conflict, AlreadyExists):
             return None
         return self.identity

@@ -2,7 +2,9 @@
 
 A line belongs to the `chain` of the incarnation that wrote it. `seq` names it there, `prev` is the hash of the line
 before it, `hash` is that of the line itself, over everything else that it says. The first line of a chain `follows` the
-head of the chain before, as it stood on the Lease when the incarnation began. Pure: no clock, no log, no I/O.
+head of the chain before, as it stood on the Lease when the incarnation began. Where none stood there, whoever takes
+the Lease notes the beginning of its own chain (`CHAIN/0`): what comes after a kill before the first renewal follows
+that, and is no second beginning. Pure: no clock, no log, no I/O.
 
 The hash is over canonical JSON (sorted names, no blanks), so a line stays good when a log pipeline writes it anew.
 """
@@ -46,6 +48,11 @@ class Head:
         return cls(chain, int(seq), digest) if chain and seq.isdecimal() and digest else None
 
 
+def beginning_of(chain: str) -> Head:
+    """Return what stands before the first line of a chain."""
+    return Head(chain, 0, digest_of({"chain": chain}))
+
+
 def digest_of(line: Said) -> str:
     """Return the hash that a line must carry: over all that it says but the hash itself."""
     said = {name: value for name, value in line.items() if name != "hash"}
@@ -63,12 +70,15 @@ class Chain:
     def __init__(self, name: str, follows: Head | None = None) -> None:
         self.name = name
         self.head: Head | None = None
-        self._follows = follows
+        self.follow(follows)
 
     def follow(self, head: Head | None) -> None:
-        """Say where the chain before ended; heard only before the first line."""
+        """Say where the chain before ended, as the Lease has it; heard only before the first line.
+
+        That it is where this very chain begins means that there is none before.
+        """
         if self.head is None:
-            self._follows = head
+            self._follows = head if head != beginning_of(self.name) else None
 
     def append(self, said: Said, mask: Callable[[str], str] = str) -> str:
         """Return the next line as JSON, and be it the head.

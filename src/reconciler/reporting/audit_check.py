@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from reconciler.reporting.audit_chain import Head, Said, digest_of
+from reconciler.reporting.audit_chain import Head, Said, beginning_of, digest_of
 
 
 class Kind(StrEnum):
@@ -141,7 +141,7 @@ class _Check:
 
     def ending(self, head: Head | None) -> Iterator[Fault]:
         """Yield what is wrong with the end: the line that the Lease knows must be there."""
-        if head is None:
+        if head is None or head == beginning_of(head.chain):
             return
         there = self._at.get((head.chain, head.seq), ())
         if not there:
@@ -194,6 +194,8 @@ class _Check:
 
     def _followed(self, position: int, first: Line) -> Iterator[Fault]:
         chain, _, seq = str(first.said["follows"]).partition("/")
+        if Head(chain, 0, str(first.said.get("prev"))) == beginning_of(chain) and seq == "0":
+            return
         there = self._at.get((chain, int(seq) if seq.isdecimal() else -1), ())
         if not there:
             if not (self._is_part and self._is_before(chain, seq)):

@@ -227,3 +227,17 @@ async def test_notes_go_with_renewals_and_are_read_by_who_leads_next() -> None:
     async with a_candidate(leases, "b") as b:
         await b.leading()
         assert b.found["freeleaps.com/audit-head"] == "i1/18/fed"
+
+
+async def test_first_notes_are_on_the_lease_before_anybody_works_and_stay_until_they_are_renewed() -> None:
+    leases, first = FakeLeases(), {"freeleaps.com/audit-head": "i1/0/abc"}
+    for name in ("a", "b"):
+        candidate = Leadership(leases, name, namespace="ns", clock=LoopClock(), first_notes=lambda: first)
+        running = asyncio.ensure_future(candidate.run())
+        await candidate.leading()
+        assert leases.lease is not None
+        assert leases.lease["metadata"]["annotations"] == {"freeleaps.com/audit-head": "i1/0/abc"}
+        assert candidate.found == {"freeleaps.com/audit-head": "i1/0/abc"}
+        first["freeleaps.com/audit-head"] = "i2/0/def"
+        await candidate.stop()
+        await running

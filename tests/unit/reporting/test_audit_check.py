@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.reporting.audit_chain import Chain, Head, digest_of
+from reconciler.reporting.audit_chain import Chain, Head, beginning_of, digest_of
 from reconciler.reporting.audit_check import Kind, Line, Verdict, verify
 from reconciler.reporting.audit_reading import audit_lines
 
@@ -124,6 +124,24 @@ def test_what_a_killed_incarnation_wrote_after_it_renewed_the_lease_is_no_fault(
     second = Chain("i1", known)
     said += [orjson.loads(second.append({"audit": "resolved"}))]
     assert verify([Line(one) for one in said], second.head).faults == ()
+
+
+def test_after_a_kill_before_the_first_renewal_there_is_no_second_beginning() -> None:
+    noted = beginning_of("i0")
+    chains = [Chain("i0", noted), Chain("i1", noted), Chain("i2", noted)]
+    said = [orjson.loads(chain.append({"audit": "intended"})) for chain in chains for _ in range(2)]
+    lines = [Line(one) for one in said]
+    assert [line.said["follows"] for line in lines[::2]] == ["", "i0/0", "i0/0"]
+    assert verify(lines, noted).faults == ()
+    assert verify(lines, chains[-1].head).faults == ()
+    assert verify(lines[2:], chains[-1].head).faults == ()
+
+
+def test_a_beginning_that_was_never_noted_is_not_followed() -> None:
+    lines, head = written(2)
+    forged = Chain("i9", Head("i0", 0, "0" * 64))
+    again = Line(orjson.loads(forged.append({"audit": "intended"})), "log", 3)
+    assert kinds(verify([*lines, again], head)) == {"cut off"}
 
 
 def test_a_second_beginning_is_a_fault() -> None:
