@@ -30,6 +30,8 @@ from reconciler.intake.reconcile import ReconcileIntake
 from reconciler.operator.store import Store
 from reconciler.removal import looks
 from reconciler.removal.neighbours import Neighbours
+from reconciler.reporting.audit import AuditTrail
+from reconciler.reporting.audit_chain import Chain
 from reconciler.reporting.heartbeats import HeartbeatSender
 from reconciler.resilience.permits import Permits
 
@@ -223,6 +225,16 @@ def default_credentials_to_a_users_endpoint() -> AbstractContextManager[None]:
     return instead((connections, "_opened", opened))
 
 
+def audit_begins_anew() -> AbstractContextManager[None]:
+    """Each incarnation begins the audit anew, and not where the one before it ended."""
+    return instead((Chain, "follow", lambda self, _: setattr(self, "_follows", None)))
+
+
+def end_found_out_not_audited() -> AbstractContextManager[None]:
+    """How an act of a life that was killed has ended is found out, and not written."""
+    return instead((AuditTrail, "resolved", lambda *_, **__: None))
+
+
 def _is_marking(change: Change) -> bool:
     return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
@@ -243,18 +255,20 @@ DEFECTS = {
         (absence_from_one_search, 12),
         (claim_of_another_life, 12),
         (gate_from_the_stream, 1),
-        (health_without_reconciled_at, 71),
+        (health_without_reconciled_at, 81),
         (end_not_marked, 0),
         (retry_before_retry_after, 5),
         (finalizer_after_nudge, 0),
-        (late_message_overtakes, 1),
-        (permit_waited_for, 99),
-        (rollback_to_the_last_record, 6),
-        (expiry_by_the_wall_clock, 99),
-        (txt_without_values, 21),
+        (late_message_overtakes, 52),
+        (permit_waited_for, 109),
+        (rollback_to_the_last_record, 13),
+        (expiry_by_the_wall_clock, 158),
+        (txt_without_values, 25),
         (marker_after_record, 0),
-        (sweep_by_name, 399),
+        (sweep_by_name, 459),
         (default_credentials_to_a_users_endpoint, 33),
+        (audit_begins_anew, 0),
+        (end_found_out_not_audited, 0),
     )
 }
 """By the names under which they are switched on."""

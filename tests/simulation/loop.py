@@ -35,6 +35,8 @@ class Process:
         self.incarnations: set[str] = set()
         self.intents: set[str] = set()
         """Claims of which the audit says that they are about to be acted on, or were."""
+        self.audit: list[Any] = []
+        """Its lines of the audit."""
         self.replica: Any = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self._loop = loop

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pydantic import SecretStr
 from tests.simulation.argo import ArgoClient, ArgoModel
+from tests.simulation.audit import audited
 from tests.simulation.belongings import Belongings
 from tests.simulation.broker import Broker, BrokerLine
 from tests.simulation.credentials import ARGOCD, GODADDY, JENKINS, REGISTRY, secret_of
@@ -30,13 +31,11 @@ from reconciler.app.broker import topology_of
 from reconciler.app.crew import Crew, first_of
 from reconciler.app.shift import Shift
 from reconciler.app.signals import Signals
-from reconciler.domain.answers import Nudge
 from reconciler.domain.keys import WATCHED, Key
-from reconciler.domain.resources import Claim
 from reconciler.operator.cache import Cache, Change
 from reconciler.operator.leadership import Leadership, Terms
 from reconciler.operator.store import Store
-from reconciler.reporting.audit import AuditTrail
+from reconciler.reporting.audit_chain import HEAD_ANNOTATION, beginning_of
 from reconciler.settings import Settings
 from reconciler.telemetry.masking import Secrets
 
@@ -96,6 +95,8 @@ class Replica:
             namespace=SPACE,
             terms=_TERMS,
             clock=process,
+            notes=self._notes,
+            first_notes=self._first_notes,
         )
         self.shift = self._new_shift()
         self.cache.subscribe(self._changed)
@@ -124,6 +125,15 @@ class Replica:
         shift = Shift(cast("Any", self))
         self.process.incarnations.add(shift.me.id)
         return shift
+
+    def _notes(self) -> dict[str, str]:
+        """Do as `Operator._notes` does."""
+        head = self.shift.chain.head if self.shift.term == self.leadership.term else None
+        return {HEAD_ANNOTATION: head.text()} if head else {}
+
+    def _first_notes(self) -> dict[str, str]:
+        """Do as `Operator._first_notes` does."""
+        return {HEAD_ANNOTATION: beginning_of(self.shift.chain.name).text()}
 
     async def _run(self) -> None:
         self._crew.begin(resync=self.resync.run(), shifts=self._work_in_shifts(), leadership=self._stand_for_the_lead())
@@ -184,10 +194,6 @@ class _Metrics:
 def models_for_clients() -> Iterator[None]:
     """Have connections made with models where they make clients, on our wire, and incarnations counted."""
     counter = itertools.count(1)
-
-    def intended(self: AuditTrail, _subject: str, _nudge: Nudge, claim: Claim) -> None:
-        cast("Process", self.clock).intents.add(claim.key)
-
     ours: tuple[tuple[Any, str, Any], ...] = (
         (endpoints_module, "Endpoint", Door),
         (connections_module, "Jenkins", _jenkins),
@@ -195,10 +201,8 @@ def models_for_clients() -> Iterator[None]:
         (connections_module, "DockerHub", _registry),
         (connections_module, "GoDaddy", _dns),
         (shift_module, "secrets", SimpleNamespace(token_hex=lambda _: f"incarnation-{next(counter)}")),
-        (AuditTrail, "intended", intended),
-        (AuditTrail, "_line", lambda *_: None),
     )
-    with instead(*ours):
+    with instead(*ours), audited():
         yield
 
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.simulation.audit import check_audit
 from tests.simulation.loop import Endless
 from tests.simulation.replica import Outside, models_for_clients
 from tests.simulation.scenario import Scenario
@@ -97,6 +98,8 @@ async def _watch(world: World, scenario: Scenario) -> None:
             if next(oracles.unfinished(scenario.sent), None) is None:
                 oracles.check_ends()
                 oracles.check_orphans(scenario.outside.dns.unmarked())
+                lines = [line for replica in scenario.replicas for line in replica.process.audit]
+                check_audit(world, lines, scenario.outside.kube.all_of("Lease"))
                 return
     for what in oracles.unfinished(scenario.sent):
         world.fail("rule 5", f"after {_LONGEST / 3600:.0f} h: {what}")
