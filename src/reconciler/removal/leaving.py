@@ -35,6 +35,7 @@ from reconciler.domain.things import Thing, thing_of
 from reconciler.engine.invalid import problems
 from reconciler.engine.store import Store
 from reconciler.removal.neighbours import Neighbours
+from reconciler.removal.reaching import reached_now
 from reconciler.removal.work import steps_of
 
 _log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Leaving:
             step = steps.get(name)
             if step is not None and step.state is StepState.DONE:
                 continue
-            await self._record(resource, thing, _why(step))
+            await self._record(resource, reached_now(thing, resource, self.store), _why(step))
             left.append(item.model_copy(update={"state": "Leftover"}))
         if left:
             await self._show(resource, left, f"left behind, to be swept later: {_listed(left)}", reason="LeftBehind")

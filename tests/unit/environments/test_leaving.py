@@ -60,6 +60,16 @@ async def test_a_deletion_ends_at_its_deadline_and_what_is_left_is_on_record() -
     assert world.outside.dns.records == [], "what could go has gone"
 
 
+async def test_what_is_left_is_on_record_with_the_secret_that_its_settings_name_by_then() -> None:
+    world = await deployed()
+    world.outside.argo.outage = DOWN
+    world.store.remove(world.environment)
+    world.store.edit(Key("ArgoSettings", SPACE, "shop"), credentialsRef={"name": "argo-login"})
+    await look_for(world, 32)
+    (body,) = leftovers(world)
+    assert body["data"]["credentialsRef"] == f"{SPACE}/argo-login"
+
+
 async def test_what_stays_is_shown_before_the_resource_goes() -> None:
     world = await deployed()
     world.outside.argo.outage = DOWN
