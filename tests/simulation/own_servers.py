@@ -15,7 +15,7 @@ from tests.simulation.dns import DOMAIN
 from tests.simulation.kube import KubeApi
 from tests.simulation.world import SPACE, World
 
-from reconciler.domain.keys import SECRET, Key
+from reconciler.domain.keys import CONFIG_MAP, SECRET, Key, key_of
 
 _SHARE = 0.12
 """Of the runs in which somebody does so."""
@@ -63,6 +63,12 @@ class OwnServers:
                 at(late, self._refer_to_secret)
         if dice.random() < 0.4:
             at(dice.uniform(late, self._world.calm_at), self._write_secret)
+
+    def correct_leftovers(self) -> None:
+        """Say in what was left behind before there were credentials with which it can be reached, as a person does."""
+        for body in self._kube.all_of(CONFIG_MAP.kind):
+            if self._kind and body["data"]["endpoint"] == self._origin and not body["data"]["credentialsRef"]:
+                self._kube.edit(key_of(body), {"data": {"credentialsRef": f"{SPACE}/{_NAME}"}})
 
     @property
     def _origin(self) -> str:

@@ -91,6 +91,7 @@ async def _watch(world: World, scenario: Scenario) -> None:
             scenario.end_overlaps()
         if has_calmed:
             scenario.release_holds()
+            scenario.own_servers.correct_leftovers()
         oracles.check_waiting(scenario.working_for())
         oracles.check_ends_of_life(scenario.working_for())
         if has_calmed and next(oracles.unfinished(scenario.sent), None) is None:
