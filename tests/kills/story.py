@@ -3,10 +3,8 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.domain.clock import rfc3339_micro
 from reconciler.domain.errors import NotFound, ReconcilerError
 from reconciler.domain.keys import named
 from reconciler.domain.names import application_name, record_name
@@ -121,8 +119,7 @@ class Story:
 
         await self._eventually(has_project, "its project to be ready")
         operation = self._id("hand")
-        # A creation time knows whole seconds only: in the second of the rollback it would count as asked for before it.
-        await self.town.engineer.deploy(operation, ENVIRONMENT, self.name, requestedAt=rfc3339_micro(datetime.now(UTC)))
+        await self.town.engineer.deploy(operation, ENVIRONMENT, self.name)
         await self._ended("hand", "Succeeded")
         await self.town.engineer.delete("DeploymentRecord", record_name(operation))
         await self._gone("DeploymentRecord", record_name(operation))

@@ -33,6 +33,20 @@ def precedence(record: DeploymentRecord) -> Precedence:
     return asked, record.name
 
 
+def was_asked_by(record: DeploymentRecord, moment: datetime) -> bool:
+    """Tell whether a record was asked for at a moment or before it.
+
+    Of one that does not say when itself only the second of its creation is known. If the moment is within that very
+    second, the first look at the record tells: what was not seen by then came after it.
+    """
+    asked, created = precedence(record)[0], record.metadata.created_at
+    is_exact = asked != created or asked == record.spec.requested_at
+    if is_exact or not asked <= moment < asked + _CREATED_WITHIN:
+        return asked <= moment
+    seen_at = min((stage.started_at for stage in record.status.stages if stage.started_at), default=None)
+    return seen_at is not None and seen_at <= moment
+
+
 def holds(environment: Environment, record: DeploymentRecord) -> bool:
     """Tell whether the record, in this incarnation, holds the slot."""
     holder = environment.status.holder

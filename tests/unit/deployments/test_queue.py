@@ -165,9 +165,31 @@ async def test_a_hold_keeps_back_what_was_asked_for_before_it_and_a_newer_reques
     assert world.slot().status.hold is None
 
 
+@pytest.mark.parametrize("is_seen", [False, True])
+async def test_in_the_very_second_of_a_hold_what_was_seen_before_it_is_kept_back_and_what_came_after_lifts_it(
+    *, is_seen: bool
+) -> None:
+    """A record made by hand says when by its creation only, in whole seconds."""
+    world = World()
+    world.store.annotate(world.environment, paused="true")
+    world.clock.advance(0.2)
+    key = world.ask()
+    if is_seen:
+        await world.look(key)
+    world.clock.advance(0.2)
+    world.store.set_status(world.environment, hold={"since": world.clock.now().isoformat(), "operation": "op-0"})
+    world.clock.advance(0.2)
+    world.store.annotate(world.environment, paused="false")
+    await world.look(world.environment)
+    await world.look(key)
+    assert (world.record(key).status.reason == "OnHold", world.holder() == "op-1") == (is_seen, not is_seen)
+
+
 async def test_the_release_annotation_lifts_a_hold_once() -> None:
     world = World()
-    world.store.set_status(world.environment, hold={"since": (EIGHT).isoformat(), "operation": "op-0"})
+    world.store.set_status(
+        world.environment, hold={"since": (EIGHT + timedelta(seconds=1)).isoformat(), "operation": "op-0"}
+    )
     key = world.ask()
     await world.look(key)
     assert world.holder() == ""

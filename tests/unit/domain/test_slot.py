@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.domain.resources import DeploymentRecord, Environment, InventoryItem, Running
-from reconciler.domain.slot import given_back, holds, is_overtaken, made_current, precedence, taken
+from reconciler.domain.resources import DeploymentRecord, Environment, InventoryItem, Running, StageName, StageStatus
+from reconciler.domain.slot import given_back, holds, is_overtaken, made_current, precedence, taken, was_asked_by
 from support.moments import EIGHT
 from support.scene import environment, record
 
@@ -53,6 +53,33 @@ def test_two_requests_within_one_second_keep_their_order() -> None:
     first = asked("z", EIGHT + timedelta(milliseconds=100))
     second = asked("a", EIGHT + timedelta(milliseconds=700))
     assert precedence(first) < precedence(second)
+
+
+@pytest.mark.parametrize(
+    ("requested", "first_look", "moment", "expected"),
+    [
+        (None, None, -0.1, False),
+        (None, None, 0.5, False),
+        (None, 0.4, 0.5, True),
+        (None, 0.6, 0.5, False),
+        (None, None, 1.0, True),
+        (None, 7.0, 1.0, True),
+        (0.3, None, 0.5, True),
+        (0.7, 0.6, 0.65, False),
+        (0.0, None, 0.0, True),
+    ],
+)
+def test_of_a_record_that_does_not_say_when_its_first_look_tells_within_the_second_of_its_creation(
+    *, requested: float | None, first_look: float | None, moment: float, expected: bool
+) -> None:
+    def after(seconds: float) -> datetime:
+        return EIGHT + timedelta(seconds=seconds)
+
+    one = asked("a", after(requested) if requested is not None else None)
+    if first_look is not None:
+        queue = StageStatus(name=StageName.QUEUE, started_at=after(first_look))
+        one.status = one.status.model_copy(update={"stages": [queue]})
+    assert was_asked_by(one, after(moment)) is expected
 
 
 def test_without_a_time_of_request_the_creation_counts() -> None:

@@ -10,7 +10,7 @@ from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import Concurrency, DeploymentRecord, Environment, EnvironmentPhase, Phase
 from reconciler.domain.resources.environment import Holder
-from reconciler.domain.slot import holds, is_overtaken, precedence, taken
+from reconciler.domain.slot import holds, is_overtaken, precedence, taken, was_asked_by
 from reconciler.domain.wanted import inventory_of, marker_of
 from reconciler.engine.invalid import readable
 from reconciler.engine.store import Store
@@ -116,7 +116,7 @@ class Queue:
 def _is_on_hold(record: DeploymentRecord, environment: Environment) -> bool:
     """Tell whether a hold keeps the record back: only a request later than the hold lifts it."""
     hold = environment.status.hold
-    return hold is not None and precedence(record)[0] <= hold.since
+    return hold is not None and was_asked_by(record, hold.since)
 
 
 def queued(store: Store, namespace: str, project: str, environment: str) -> list[DeploymentRecord]:
