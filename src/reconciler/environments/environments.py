@@ -10,7 +10,7 @@ from reconciler.domain.answers import Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import Environment, EnvironmentPhase, StepState
+from reconciler.domain.resources import DeploymentRecord, Environment, EnvironmentPhase, StepState
 from reconciler.domain.wanted import address_of, dns_target, host_of
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import tell_invalid
@@ -67,7 +67,12 @@ class Environments:
 
     async def _steer(self, environment: Environment) -> Environment:
         """Do what annotations, pins and pauses ask for, before anything else is decided."""
-        status = steered(environment, self.store.server_now(), self.rules)
+        name, project = environment.spec.name, environment.spec.project_ref
+        records = self.store.list_(
+            DeploymentRecord.kind, environment.namespace, project=project, environment=name, active_only=True
+        )
+        is_awaited = next(iter(records), None) is not None
+        status = steered(environment, self.store.server_now(), self.rules, is_awaited=is_awaited)
         if status == environment.status:
             return environment
         return Environment(await self.store.write_status(environment.body, status.dump()))

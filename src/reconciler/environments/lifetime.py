@@ -46,14 +46,23 @@ def expiry_of(environment: Environment) -> datetime | None:
     return None if environment.is_pinned or environment.is_paused else environment.status.expires_at
 
 
-def steered(environment: Environment, server_now: datetime, rules: Lifetimes) -> EnvironmentStatus:
+def steered(
+    environment: Environment, server_now: datetime, rules: Lifetimes, *, is_awaited: bool = False
+) -> EnvironmentStatus:
     """Return the status with everything done that annotations, pins and pauses ask for; refusals are said in words.
 
     What is asked before the removal began wins: whoever takes the slot to remove writes guarded by the version that
     carries no such request. After that a request is refused.
+
+    Args:
+        environment: as it is.
+        server_now: the API server's time.
+        rules: the operator's.
+        is_awaited: whether a deployment to it has not ended yet.
     """
     steering = _Steering(environment, server_now, rules)
-    steering.begin()
+    if not is_awaited:
+        steering.begin()
     steering.pause()
     steering.pin()
     steering.release()
@@ -115,12 +124,11 @@ class _Steering:
         }
 
     def begin(self) -> None:
-        """Give a preview that nothing became current in an end, too: from when it was left, or made."""
+        """Give a preview that nothing became current in an end, too: from when nobody deploys to it any more."""
         status, environment = self._status, self._environment
         is_left = status.holder is None and not status.current and status.phase is not EnvironmentPhase.EXPIRED
-        begin = status.freed_at or environment.metadata.created_at
-        if environment.is_preview and is_left and self._expires_at is None and begin is not None:
-            self._expires_at = end_of(begin, environment.spec.ttl)
+        if environment.is_preview and is_left and self._expires_at is None:
+            self._expires_at = end_of(self._now, environment.spec.ttl)
 
     def pause(self) -> None:
         if self._environment.is_paused:

@@ -40,12 +40,14 @@ async def test_two_hundred_previews_are_made_and_the_next_is_refused_with_what_t
     for number in range(200):
         await world.look(ask(world, f"pr-{number}"))
     assert len(previews(world)) == 200
-    await world.look(key_of("pr-7"))
+    world.store.set_status(key_of("pr-7"), expiresAt="2026-11-24T08:00:00Z")
     one_more = ask(world, "pr-200")
     await world.look(one_more)
     status = world.record(one_more).status
     assert (status.phase, status.reason, len(previews(world))) == ("Failed", "TooManyPreviews", 200)
-    assert status.message.startswith("project shop has 200 previews and may have 200, the next of them ends at 20")
+    assert status.message.startswith(
+        "project shop has 200 previews and may have 200, the next of them ends at 2026-11-24"
+    )
     assert status.message.endswith("expire or delete one, or raise spec.preview.max")
     assert max(len(json.dumps(body)) for body in previews(world)) < 8 * 1024
 
@@ -128,9 +130,7 @@ async def test_a_preview_whose_deployment_failed_goes_too() -> None:
     await world.until_ended(record)
     await world.look(key_of("pr-1"))
     environment = Environment(previews(world)[0])
-    left_at = environment.status.freed_at
-    assert left_at is not None
-    assert (world.phase(record), environment.status.expires_at) == ("Failed", left_at + TTL)
+    assert (world.phase(record), environment.status.expires_at) == ("Failed", world.clock.now() + TTL)
     world.clock.advance(TTL.total_seconds())
     await world.go_on(key_of("pr-1"), seconds=60)
     assert previews(world) == []
@@ -143,17 +143,30 @@ async def test_a_preview_that_was_never_deployed_to_goes_too() -> None:
     world.store.edit(record, cancel=True)
     await world.look(record)
     assert await world.look(key_of("pr-1")) is not None
-    made = Environment(previews(world)[0])
-    assert made.metadata.created_at is not None
-    assert made.status.expires_at == made.metadata.created_at + TTL
+    assert Environment(previews(world)[0]).status.expires_at == world.clock.now() + TTL
     world.clock.advance(TTL.total_seconds())
     await world.go_on(key_of("pr-1"), seconds=60)
     assert previews(world) == []
 
 
+async def test_a_preview_does_not_end_while_a_deployment_waits_for_what_it_needs() -> None:
+    world = with_previews(ttl="1h")
+    world.store.vanish(Key("JenkinsSettings", SPACE, "shop"))
+    record = ask(world, "pr-1")
+    await world.go_on(record, key_of("pr-1"), seconds=7200, every=600)
+    assert (len(previews(world)), Environment(previews(world)[0]).status.expires_at) == (1, None)
+    world.store.edit(record, cancel=True)
+    await world.look(record)
+    await world.look(key_of("pr-1"))
+    assert Environment(previews(world)[0]).status.expires_at == world.clock.now() + timedelta(hours=1)
+
+
 async def test_an_empty_preview_can_be_expired_by_hand() -> None:
     world = with_previews(ttl="300d")
-    await world.look(ask(world, "pr-1"))
+    record = ask(world, "pr-1")
+    await world.look(record)
+    world.store.edit(record, cancel=True)
+    await world.look(record)
     await world.look(key_of("pr-1"))
     world.store.annotate(key_of("pr-1"), expire="now")
     await world.go_on(key_of("pr-1"), seconds=60)
@@ -162,7 +175,10 @@ async def test_an_empty_preview_can_be_expired_by_hand() -> None:
 
 async def test_what_an_expiry_left_in_a_preview_does_not_make_it_expire_again() -> None:
     world = with_previews()
-    await world.look(ask(world, "pr-1"))
+    record = ask(world, "pr-1")
+    await world.look(record)
+    world.store.edit(record, cancel=True)
+    await world.look(record)
     world.store.set_status(key_of("pr-1"), phase=EnvironmentPhase.EXPIRED)
     await world.look(key_of("pr-1"))
     assert Environment(previews(world)[0]).status.expires_at is None
