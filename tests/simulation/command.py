@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from tests.simulation.defects import DEFECTS
-from tests.simulation.many import Found, cores, run_many
+from tests.simulation.many import CHUNK, Found, cores, run_many
 from tests.simulation.run import Result, run_seed
 
 
@@ -31,6 +31,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--from", type=int, dest="first", help="the first seed; default 0, or a defect's own")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes at once; default: one per core")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append what was run; run nothing of it again")
+    parser.add_argument("--chunk", type=int, default=CHUNK, help="seeds that a process takes at once: a line there")
     parser.add_argument("--seed", type=int, help="replay one seed and tell everything")
     parser.add_argument("--defect", choices=list(DEFECTS), help="switch a planted defect on")
     parser.add_argument("--defects", action="store_true", help="find every planted defect")
@@ -46,6 +47,7 @@ def _run_many(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         keeps_going=arguments.keep_going,
         file=arguments.json,
+        each=arguments.chunk,
     )
     print(tally.told(), flush=True)
     if tally.found and not arguments.keep_going:

@@ -72,11 +72,13 @@ class Tally:
         return "\n".join([head, counts, *(f"seed {one.seed}: {one.what.splitlines()[0]}" for one in self.found)])
 
 
-def run_many(first: int, count: int, *, jobs: int, keeps_going: bool, file: Path | None = None) -> Tally:
+def run_many(
+    first: int, count: int, *, jobs: int, keeps_going: bool, file: Path | None = None, each: int = CHUNK
+) -> Tally:
     """Run `count` seeds, but not again what the file has of this commit. Stop at the first violation, or go on."""
     tally, commit = Tally(), commit_of_this()
     done = {chunk.first: chunk for chunk in _written(file) if chunk.commit == commit}
-    asked = [Chunk(at, min(CHUNK, first + count - at), commit) for at in range(first, first + count, CHUNK)]
+    asked = [Chunk(at, min(each, first + count - at), commit) for at in range(first, first + count, each)]
     for chunk in asked:
         if _is_done(chunk, done):
             tally.add(done[chunk.first])
