@@ -174,7 +174,8 @@ class Deployments:
             await self.store.write_status(environment.body, status.dump())
         elif running and not _is_current(environment, work.record):
             ending = ending_without_slot(scene, steps)
-        await work.end_as(ending.phase, skipped(steps), ending.reason, ending.message)
+        steps = skipped(self.engine.give_up(work.subject, steps))
+        await work.end_as(ending.phase, steps, ending.reason, ending.message)
 
     async def _environment(self, record: DeploymentRecord) -> Environment | None:
         name = environment_name(record.spec.project_ref, record.spec.environment)
@@ -219,7 +220,8 @@ class Deployments:
         environment = await self._environment(record)
         if environment is not None and holds(environment, record):
             await self.store.write_status(environment.body, given_back(environment.status, self.clock.now()).dump())
-        steps = skipped(by_key(record.status.stages or stages_of(record.spec.components)))
+        begun = by_key(record.status.stages or stages_of(record.spec.components))
+        steps = skipped(self.engine.give_up(record.operation_id, begun))
         status = rendered(record, steps, self.clock.now(), ending.phase, ending.reason, ending.message)
         return await self._after_the_end(DeploymentRecord(await self.store.write_status(record.body, status)))
 

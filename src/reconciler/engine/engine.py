@@ -92,6 +92,13 @@ class Engine:
         if any(one.is_conflict for one in acted.values()):
             raise Conflict("somebody else changed it first")
 
+    def give_up(self, subject: str, steps: Mapping[K, S]) -> dict[K, S]:
+        """Write the audit to its end for steps at which nobody will look again; return them with that noted.
+
+        What was intended there, and whose end its maker did not see, has none that anybody will find out.
+        """
+        return {key: self._resolve(subject, step, Skipped()) for key, step in steps.items()}
+
     def _decide(
         self, subject: str, steps: Mapping[K, S], answers: Mapping[K, Answer]
     ) -> tuple[dict[K, S], dict[K, Nudge]]:

@@ -87,11 +87,15 @@ class TearDown:
         work = RemovalWork(
             resource, phases, reason="Removing", store=self.store, clock=self.clock, patience=self.patience
         )
+        self.engine.give_up(work.subject, work.former_steps())
         await self.engine.carry_out(work)
         if work.is_complete():
             return None
         planned = work.next_look() or self.clock.now() + _POLL
-        return await self.leaving.let_go(resource, marker_of(resource, self.owner), planned)
+        due = await self.leaving.let_go(resource, marker_of(resource, self.owner), planned)
+        if due is None:
+            self.engine.give_up(work.subject, work.steps())
+        return due
 
     def _phases(self, resource: Resource) -> Phases:
         if not isinstance(resource, JenkinsSettings | ArgoSettings):

@@ -79,6 +79,11 @@ class RemovalWork:
         stored = {step.name: step for step in self._status().steps}
         return {name: stored.get(name) or SetupStep(name=name) for phase in self._phases for name in phase}
 
+    def former_steps(self) -> dict[str, SetupStep]:
+        """Return the steps of what was done before, as stored: nobody looks at them any more."""
+        names = {name for phase in self._phases for name in phase}
+        return {step.name: step for step in self._status().steps if step.name not in names}
+
     async def look(self, steps: Mapping[str, SetupStep]) -> Mapping[str, Answer]:
         """Ask all of the first phase that is not done, side by side."""
         now = self._clock.now()

@@ -224,3 +224,18 @@ async def test_while_builds_cannot_be_stopped_nothing_else_is_due_in_a_tight_loo
     world.outside.jenkins.outage = None
     await world.until_ended(key)
     assert world.end_of(key) == ("Cancelled", "Cancelled")
+
+
+@pytest.mark.parametrize("point", range(1, 6))
+async def test_what_a_killed_life_intended_has_an_end_in_the_audit_once_its_deployment_ended(point: int) -> None:
+    world = World()
+    key = world.ask()
+    kill_at(point, world.store, world.outside.all)
+    try:
+        await world.look(key)
+    except* Killed:
+        world.begin_life()
+    world.store.edit(key, cancel=True)
+    await world.until_ended(key, world.environment)
+    intended = {line.split()[1] for line in world.ledger.lines if line.startswith("intended")}
+    assert intended <= {line.split()[1] for line in world.ledger.lines if not line.startswith("intended")}
