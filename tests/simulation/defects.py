@@ -12,7 +12,7 @@ from tests.simulation.instead import instead
 from reconciler.app import connections
 from reconciler.clients.endpoint import Endpoint
 from reconciler.clients.kubernetes.client import Kubernetes
-from reconciler.deployments import deployments
+from reconciler.deployments import deployments, work
 from reconciler.deployments.stages import queue
 from reconciler.deployments.stages.sync import SyncStage
 from reconciler.domain.answers import Answer, Nudge, Waiting
@@ -235,6 +235,11 @@ def end_found_out_not_audited() -> AbstractContextManager[None]:
     return instead((AuditTrail, "resolved", lambda *_, **__: None))
 
 
+def pause_unheard() -> AbstractContextManager[None]:
+    """A deployment goes on although it, or its environment, is on pause."""
+    return instead((work, "is_on_pause", lambda *_: False))
+
+
 def _is_marking(change: Change) -> bool:
     return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
@@ -269,6 +274,7 @@ DEFECTS = {
         (default_credentials_to_a_users_endpoint, 33),
         (audit_begins_anew, 0),
         (end_found_out_not_audited, 0),
+        (pause_unheard, 0),
     )
 }
 """By the names under which they are switched on."""

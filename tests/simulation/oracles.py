@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.belongings import Belongings
+from tests.simulation.belongings import UNSEEN, Belongings
 from tests.simulation.loop import BEGINNING, Process
 from tests.simulation.world import SPACE, World
 
+from reconciler.deployments.parameters import REPAIR
+from reconciler.domain.annotations import PAUSED, PINNED
 from reconciler.domain.keys import CONFIG_MAP, Body, Key
 from reconciler.domain.leftovers import is_leftover_key, leftover_of
 from reconciler.domain.names import FINALIZER, image_tag, record_name
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 OWNER = "cluster-1"
 ENDS = frozenset(phase.value for phase in Phase if phase.is_end)
 """The phases in which an operation has ended."""
+_UNTOLD: Mapping[str, Any] = {"announced": 0, "handled": {}}
+"""Of a record's status what no heartbeat tells: that one was confirmed, and which annotations were heard."""
 _BRINGING = ("sync", "rollback")
 _MUTE = 240.0
 """So many seconds may a record stand still without saying why."""
@@ -57,9 +61,19 @@ class Oracles:
         self._moved: dict[Key, float] = {}
         self._reads: dict[tuple[str, str], tuple[float, Application | None]] = {}
         self._asked_to_go: dict[str, float] = {}
+        self._held: dict[tuple[Key, str], float] = {}
+        """Pauses and pins that last, by resource and annotation, and since when."""
+        self._held_until: dict[Key, float] = {}
         self._let_go: set[str] = set()
         """Operations whose deleted record the broker's absence could not hold for longer."""
         kube.listeners.append(self._stored)
+
+    def steered(self, key: Key, annotation: str, value: str | None) -> None:
+        """Hear that somebody sets an annotation, or takes it off."""
+        if value == "true":
+            self._held[key, annotation] = self._world.loop.time()
+        elif self._held.pop((key, annotation), None) is not None:
+            self._held_until[key] = self._world.loop.time()
 
     # What is stored.
 
@@ -109,9 +123,9 @@ class Oracles:
         self._holds(
             former not in ENDS or phase == former, "rule 5", f"{operation} ended as {former}, and now as {phase}"
         )
-        is_only_announced = {**old, "announced": 0} == {**new, "announced": 0}
+        is_untold = {**old, **_UNTOLD} == {**new, **_UNTOLD}
         risen = new.get("sequence", 0) - old.get("sequence", 0)
-        self._holds(risen > 0 or (is_only_announced and risen == 0), "rule 5", f"{operation}: sequence rose by {risen}")
+        self._holds(risen > 0 or (is_untold and risen == 0), "rule 5", f"{operation}: sequence rose by {risen}")
         if phase in ENDS and former not in ENDS:
             self.ends[operation] = phase
             self._ended_at[operation] = self._world.loop.time()
@@ -150,6 +164,8 @@ class Oracles:
             self._holds(now is None or now["epoch"] > old.get("epoch", 0), "rule 4", f"{name}: the epoch did not rise")
             if was is not None:
                 self._given_back(name, was)
+            if now is not None and now["uid"] == after["metadata"]["uid"]:
+                self._begins_to_end(after)
         for component, running in (new.get("current") or {}).items():
             former = (old.get("current") or {}).get(component)
             if former and running != former:
@@ -158,6 +174,14 @@ class Oracles:
                     "order",
                     f"{name}/{component}: {former} -> {running}",
                 )
+
+    def _begins_to_end(self, environment: Body) -> None:
+        """Rule 8: what is pinned or on pause does not expire; whoever takes the slot for it has read that it is not."""
+        metadata, phase = environment["metadata"], environment["status"].get("phase")
+        if phase != "Expiring" or metadata.get("deletionTimestamp"):
+            return
+        holds = [name for name in (PINNED, PAUSED) if (metadata.get("annotations") or {}).get(name) == "true"]
+        self._holds(not holds, "rule 8", f"{metadata['name']} begins to expire, and is held by {holds}")
 
     def _is_forced(self, running: Mapping[str, Any]) -> bool:
         record = self._kube.get("DeploymentRecord", running["record"])
@@ -243,6 +267,8 @@ class Oracles:
         claims = [s.get("claim") for s in (record or {}).get("status", {}).get("stages", []) if s["name"] in _BRINGING]
         is_claimed = self._is_claimed(claims, process, f"/{word}")
         self._holds(is_claimed, "rule 4", f"{process.name}: {word} without a stored claim")
+        if record is not None:
+            self._is_not_paused(process, record, word)
 
     def changes_record(self, process: Process, kind: str, name: str) -> None:
         """DNS: by the holder of a slot, under a claim, or by an environment that keeps its own."""
@@ -277,8 +303,14 @@ class Oracles:
 
     def sets_up(self, process: Process, kind: str) -> None:
         claims = [s.get("claim") for body in self._kube.all_of(kind) for s in body.get("status", {}).get("steps", [])]
-        is_claimed = self._is_claimed(claims, process, "")
+        is_claimed = self._is_claimed(claims, process, "") or self._is_declaring_parameters(process)
         self._holds(is_claimed, "rule 4", f"{process.name} sets up {kind} without a stored claim")
+
+    def _is_declaring_parameters(self, process: Process) -> bool:
+        """Tell whether a deployment gives its job back what a foreign hand took: under its slot and a stored claim."""
+        held = filter(self._is_holder, self._kube.all_of("DeploymentRecord"))
+        stages = (stage for record in held for stage in record.get("status", {}).get("stages", []))
+        return self._is_claimed([stage.get("claim") for stage in stages], process, REPAIR)
 
     def removes(self, process: Process, kind: str, name: str, *, word: str = "") -> None:
         """Judge that something goes with its maker, under the slot if it is an environment, or is swept: under a claim.
@@ -333,9 +365,21 @@ class Oracles:
         self._holds(is_mine, "rule 4", f"{process.name}: {what} for {operation}, under claim {claim}")
         self._is_audited(process, [claim])
         self._holds(self._is_holder(record), "rule 4", f"{process.name}: {what} for {operation}, which has no slot")
+        self._is_not_paused(process, record, what)
         is_kept = FINALIZER in (record["metadata"].get("finalizers") or ())
         self._holds(is_kept, "rule 5", f"{process.name}: {what} for {operation}, whose record may vanish: no finalizer")
         return record
+
+    def _is_not_paused(self, process: Process, record: Body, what: str) -> None:
+        """Judge that nobody acts for what is on pause, or whose environment is, but to bring it to an end."""
+        status, spec = record.get("status") or {}, record["spec"]
+        if record["metadata"].get("deletionTimestamp") or spec.get("cancel") or status.get("goingBack"):
+            return
+        environment = Key("Environment", SPACE, f"{spec['projectRef']}--{spec['environment']}")
+        keys = (environment, Key("DeploymentRecord", SPACE, record["metadata"]["name"]))
+        since = min((self._held[key, PAUSED] for key in keys if (key, PAUSED) in self._held), default=None)
+        is_seen = since is not None and self._world.loop.time() > since + UNSEEN
+        self._holds(not is_seen, "pause", f"{process.name}: {what} for {spec['operationId']}, paused since {since}")
 
     # What runs.
 
@@ -381,8 +425,10 @@ class Oracles:
             still = min(now - asked, up_for) if asked else 0.0
             self._holds(still <= longest, "rule 7", f"{key} is asked to go since {still:.0f} s, and still there")
             status = body.get("status") or {}
-            if key.kind == "Environment" and status.get("holder") is None and status.get("expiresAt") and not asked:
-                late = min(now - _seconds(status["expiresAt"]), up_for)
+            is_held = (key, PINNED) in self._held or (key, PAUSED) in self._held
+            is_idle = status.get("holder") is None and not asked and not is_held
+            if key.kind == "Environment" and is_idle and status.get("expiresAt"):
+                late = min(now - max(_seconds(status["expiresAt"]), self._held_until.get(key, 0.0)), up_for)
                 self._holds(late <= patience, "rule 8", f"{key.name} was to expire at {status['expiresAt']}")
 
     def unfinished(self, operations: Mapping[str, Any]) -> Iterator[str]:

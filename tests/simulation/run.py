@@ -94,15 +94,15 @@ async def _watch(world: World, scenario: Scenario) -> None:
             scenario.own_servers.correct_leftovers()
         oracles.check_waiting(scenario.working_for())
         oracles.check_ends_of_life(scenario.working_for())
-        if has_calmed and next(oracles.unfinished(scenario.sent), None) is None:
+        if has_calmed and next(scenario.unfinished(), None) is None:
             await asyncio.sleep(60)
-            if next(oracles.unfinished(scenario.sent), None) is None:
+            if next(scenario.unfinished(), None) is None:
                 oracles.check_ends()
                 oracles.check_orphans(scenario.outside.dns.unmarked())
                 lines = [line for replica in scenario.replicas for line in replica.process.audit]
                 check_audit(world, lines, scenario.outside.kube.all_of("Lease"))
                 return
-    for what in oracles.unfinished(scenario.sent):
+    for what in scenario.unfinished():
         world.fail("rule 5", f"after {_LONGEST / 3600:.0f} h: {what}")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +11,12 @@ import orjson
 from tests.simulation.broker import Message
 from tests.simulation.departures import Departures
 from tests.simulation.dns import DOMAIN
+from tests.simulation.foreign_hand import ForeignHand
 from tests.simulation.loop import BEGINNING
 from tests.simulation.neighbour import Neighbour
 from tests.simulation.own_servers import OwnServers
 from tests.simulation.replica import Outside, Replica
+from tests.simulation.steering import Steering
 from tests.simulation.world import SPACE, World
 
 from reconciler.domain.clock import rfc3339_micro
@@ -44,6 +47,8 @@ class Scenario:
         self.neighbour = Neighbour(world, outside.dns)
         self.departures = Departures(world, outside)
         self.own_servers = OwnServers(world, outside.kube)
+        self.foreign_hand = ForeignHand(world, outside)
+        self.steering = Steering(world, outside)
         self._lives = 0
         self._skew = timedelta()
         self._kills_left = 0
@@ -62,6 +67,8 @@ class Scenario:
         self._people()
         self.neighbour.move_in()
         self.own_servers.move_in()
+        self.foreign_hand.move_in()
+        self.steering.move_in()
         quiet = self.world.weather.badness == 0 and dice.random() < 0.3
         if quiet:
             return
@@ -79,6 +86,11 @@ class Scenario:
         ):
             for _ in range(count):
                 at(dice.uniform(1, until), what)
+
+    def unfinished(self) -> Iterator[str]:
+        """Yield what has not come to its end yet."""
+        yield from self.outside.oracles.unfinished(self.sent)
+        yield from self.foreign_hand.unrepaired()
 
     def living(self) -> list[Replica]:
         return [one for one in self.replicas if not one.process.is_dead]

@@ -1,0 +1,70 @@
+"""Somebody who changes, or removes, in Jenkins and Argo CD what settings of ours have made there: it is put right."""
+
+# ruff: noqa: S311 - dice, not secrets
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+from tests.simulation.replica import Outside
+from tests.simulation.world import World
+
+from reconciler.domain.outside.applications import ProjectShape
+from reconciler.domain.outside.builds import Job, JobShape
+
+_JOB, _PROJECT = "freeleaps/shop", "shop"
+
+
+class ForeignHand:
+    """The other hand. It takes no marks away: what carries none of ours is not ours any more."""
+
+    def __init__(self, world: World, outside: Outside) -> None:
+        self._world, self._outside = world, outside
+        self._dice = Random(f"foreign hand {world.seed}")
+        self._job: JobShape | None = None
+        """As it was left; with `_is_removed` there was none left."""
+        self._is_removed = False
+        self._project: ProjectShape | None = None
+
+    def move_in(self) -> None:
+        """Put what it will do on the clock: too little for a fight."""
+        for _ in range(self._dice.choice((0, 0, 0, 1, 2))):
+            act = self._dice.choice((self._change_job, self._remove_job, self._change_project))
+            self._world.loop.call_in_world(self._dice.uniform(30, self._world.calm_at - 200), act)
+
+    def unrepaired(self) -> Iterator[str]:
+        """Yield what is still as it was left, although those who made it are there to see it."""
+        kube, jenkins, argo = self._outside.kube, self._outside.jenkins, self._outside.argo
+        job, project = jenkins.jobs.get(_JOB), argo.projects.get(_PROJECT)
+        if kube.get("JenkinsSettings", "shop"):
+            if self._is_removed and job is None:
+                yield f"Job {_JOB} was removed by a foreign hand, and is not there again"
+            if self._job is not None and job is not None and job.shape == self._job:
+                yield f"Job {_JOB} was changed by a foreign hand, and is not put right"
+        is_left = self._project is not None and project is not None and project.shape == self._project
+        if is_left and kube.get("ArgoSettings", "shop"):
+            yield f"AppProject {_PROJECT} was changed by a foreign hand, and is not put right"
+
+    def _change_job(self) -> None:
+        if (job := self._ours()) is None or job.shape is None:
+            return
+        changes = self._dice.choice(({"script": "echo no"}, {"parameters": job.shape.parameters[1:]}))
+        self._job = replace(job.shape, **changes)
+        self._world.note(f"a foreign hand changes {' and '.join(changes)} of job {_JOB}", count="foreign changes")
+        self._outside.jenkins.keep(replace(job, shape=self._job))
+
+    def _remove_job(self) -> None:
+        if self._ours() is not None:
+            self._is_removed = True
+            self._world.note(f"a foreign hand removes job {_JOB}", count="foreign changes")
+            self._outside.jenkins.delete(_JOB)
+
+    def _change_project(self) -> None:
+        project = self._outside.argo.projects.get(_PROJECT)
+        if project is not None and project.marker is not None:
+            self._project = replace(project.shape, source_repos=("https://git.example.com/acme/other.git",))
+            self._world.note(f"a foreign hand changes AppProject {_PROJECT}", count="foreign changes")
+            self._outside.argo.keep_project(replace(project, shape=self._project))
+
+    def _ours(self) -> Job | None:
+        return self._outside.jenkins.jobs.get(_JOB)
