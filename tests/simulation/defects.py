@@ -25,6 +25,7 @@ from reconciler.domain.things import Where
 from reconciler.engine import engine
 from reconciler.engine.claims import Held, claim_or_hold
 from reconciler.engine.engine import Engine
+from reconciler.engine.polls import Polls
 from reconciler.intake.consumer import Intake
 from reconciler.intake.reconcile import ReconcileIntake
 from reconciler.operator.store import Store
@@ -235,6 +236,11 @@ def end_found_out_not_audited() -> AbstractContextManager[None]:
     return instead((AuditTrail, "resolved", lambda *_, **__: None))
 
 
+def drift_not_looked_for() -> AbstractContextManager[None]:
+    """What was brought in order once is not compared again as long as nobody asks."""
+    return instead((Polls, "is_due", lambda *_, **__: False))
+
+
 def pause_unheard() -> AbstractContextManager[None]:
     """A deployment goes on although it, or its environment, is on pause."""
     return instead((work, "is_on_pause", lambda *_: False))
@@ -260,21 +266,22 @@ DEFECTS = {
         (absence_from_one_search, 12),
         (claim_of_another_life, 12),
         (gate_from_the_stream, 1),
-        (health_without_reconciled_at, 81),
+        (health_without_reconciled_at, 103),
         (end_not_marked, 0),
         (retry_before_retry_after, 5),
         (finalizer_after_nudge, 0),
-        (late_message_overtakes, 52),
-        (permit_waited_for, 109),
+        (late_message_overtakes, 81),
+        (permit_waited_for, 114),
         (rollback_to_the_last_record, 13),
-        (expiry_by_the_wall_clock, 158),
-        (txt_without_values, 25),
+        (expiry_by_the_wall_clock, 196),
+        (txt_without_values, 30),
         (marker_after_record, 0),
         (sweep_by_name, 459),
         (default_credentials_to_a_users_endpoint, 33),
         (audit_begins_anew, 0),
         (end_found_out_not_audited, 0),
-        (pause_unheard, 0),
+        (pause_unheard, 85),
+        (drift_not_looked_for, 1),
     )
 }
 """By the names under which they are switched on."""

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from tests.simulation.oracles import ENDS
 from tests.simulation.replica import Outside
 from tests.simulation.world import SPACE, World
 
@@ -64,8 +63,8 @@ class Departures:
         self.delete_environment("shop--alpha")
 
     def _delete_project(self) -> None:
-        """Delete it, but while nobody sets it up: what a second copy of its message hears is open in `defects.md`."""
-        if self._is_set_up_or_not_there():
+        """Delete it, be it there or being set up; wait for it where it is not there yet."""
+        if self._outside.kube.get("DevOpsProject", "shop") is None:
             self._world.loop.call_in_world(60, self._delete_project)
             return
         self._world.note("somebody deletes project shop", count="projects deleted")
@@ -76,13 +75,6 @@ class Departures:
             if dice.random() < 0.8:
                 self._make_anew(now + dice.choice((60.0, self._deadline + 20, self._deadline + 200)))
         self._outside.kube.remove(Key("DevOpsProject", SPACE, "shop"))
-
-    def _is_set_up_or_not_there(self) -> bool:
-        body = self._outside.kube.get("DevOpsProject", "shop")
-        told = {beat["operation_id"]: beat["phase"] for beat in self._outside.broker.heartbeats}
-        noted = (body or {}).get("status", {}).get("operations", [])
-        asked = ((body or {}).get("spec", {}).get("operation") or {}).get("id")
-        return body is None or any(told.get(one) not in ENDS for one in (asked, *(one["id"] for one in noted)) if one)
 
     def _put_out_of_reach(self) -> None:
         """Let a system be away from now on until after the deadline; now and then somebody takes a name there."""

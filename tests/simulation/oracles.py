@@ -377,9 +377,14 @@ class Oracles:
             return
         environment = Key("Environment", SPACE, f"{spec['projectRef']}--{spec['environment']}")
         keys = (environment, Key("DeploymentRecord", SPACE, record["metadata"]["name"]))
-        since = min((self._held[key, PAUSED] for key in keys if (key, PAUSED) in self._held), default=None)
+        since = min((self._held[key, PAUSED] for key in keys if self._is_held(key, PAUSED)), default=None)
         is_seen = since is not None and self._world.loop.time() > since + UNSEEN
         self._holds(not is_seen, "pause", f"{process.name}: {what} for {spec['operationId']}, paused since {since}")
+
+    def _is_held(self, key: Key, annotation: str) -> bool:
+        """Tell whether somebody holds a resource; one that was made anew under its name is held by nobody."""
+        annotations = self._kube.objects.get(key, {}).get("metadata", {}).get("annotations") or {}
+        return (key, annotation) in self._held and annotations.get(annotation) == "true"
 
     # What runs.
 
@@ -425,7 +430,7 @@ class Oracles:
             still = min(now - asked, up_for) if asked else 0.0
             self._holds(still <= longest, "rule 7", f"{key} is asked to go since {still:.0f} s, and still there")
             status = body.get("status") or {}
-            is_held = (key, PINNED) in self._held or (key, PAUSED) in self._held
+            is_held = self._is_held(key, PINNED) or self._is_held(key, PAUSED)
             is_idle = status.get("holder") is None and not asked and not is_held
             if key.kind == "Environment" and is_idle and status.get("expiresAt"):
                 late = min(now - max(_seconds(status["expiresAt"]), self._held_until.get(key, 0.0)), up_for)
