@@ -15,7 +15,7 @@ from reconciler.domain.keys import DEPLOYMENT_RECORD
 from reconciler.domain.names import record_name
 from reconciler.sandbox.world import NAMESPACE
 
-_BUILD = 15.0
+_BUILD = 180.0
 """Seconds that a build takes: long enough for all to be in flight when the operator is killed."""
 _TARGET = 60.0
 
