@@ -23,6 +23,10 @@ _log = logging.getLogger(__name__)
 _BY_HEALTH = (State.CLOSED, State.HALF_OPEN, State.OPEN)
 
 
+def _unheard(_: str, __: datetime | None) -> None:
+    """Hear nothing."""
+
+
 class Busy(Protocol):
     """What every group of settings of an outside system says."""
 
@@ -70,8 +74,24 @@ class Strain:
 class Endpoints:
     """Makes endpoints, closes them at the end, and tells how they are."""
 
-    def __init__(self, outside: Outside, clock: Clock, mask: Callable[[str], str], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        clock: Clock,
+        mask: Callable[[str], str],
+        metrics: Metrics,
+        turned: Callable[[str, datetime | None], None] = _unheard,
+    ) -> None:
+        """Make none yet; `turned` is told when a system that is away is probed next, and (None) that one is back."""
         self._outside = outside
+        self._told = turned
+        self._rules = Rules(
+            failures=outside.breaker_failures,
+            rate=outside.breaker_rate,
+            calls=outside.breaker_calls,
+            window=outside.breaker_window,
+            open_for=outside.breaker_open,
+        )
         self._clock = clock
         self._mask = mask
         self._metrics = metrics
@@ -95,20 +115,13 @@ class Endpoints:
     ) -> Endpoint:
         """Return a new endpoint under what all have in common."""
         outside = self._outside
-        rules = Rules(
-            failures=outside.breaker_failures,
-            rate=outside.breaker_rate,
-            calls=outside.breaker_calls,
-            window=outside.breaker_window,
-            open_for=outside.breaker_open,
-        )
         endpoint = Endpoint(
             system,
             base_url,
             authorization=authorization,
             translate=translate,
             bounds=Bounds(busy.timeout, busy.concurrency, outside.permit_timeout, busy.limited_for),
-            breaker=Breaker(system, rules=rules, clock=self._clock, listeners=(self._turned,)),
+            breaker=Breaker(system, rules=self._rules, clock=self._clock, listeners=(self._turned,)),
             limiter=limiter,
             turned_away=partial(self._turned_away, system),
             allowed_origins=allowed_origins,
@@ -187,6 +200,10 @@ class Endpoints:
         self._metrics.breaker_turned(system, state.value)
         level = logging.INFO if state is State.CLOSED else logging.WARNING
         _log.log(level, "%s: breaker %s, was %s", system, state, former)
+        if state is State.OPEN:
+            self._told(system, self._clock.now() + self._rules.longest_open)
+        elif state is State.CLOSED:
+            self._told(system, None)
 
     def _used_up(self, system: str, is_used_up: bool) -> None:  # noqa: FBT001 - fits the limiter
         if is_used_up:

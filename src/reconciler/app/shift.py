@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _AT_ONCE = timedelta(0)
 _FOR_AWAY = 1.0
+_SCOUTS = 3
+"""So many look whether a system is back, of all who wait for it: one may have ended, or have become something else."""
 _SET = timedelta(seconds=5)
 """Clocks whose difference moved by less were not set: the API server tells its time in whole seconds."""
 
@@ -103,7 +105,7 @@ class Shift:
         )
         self.events = EventPoster(parts.kubernetes, clock=clock, replica=self.me.replica, mask=parts.secrets.mask)
         self.leftovers = LeftoverList(lists=parts.kubernetes, memory=parts.cache, clock=clock)
-        self.endpoints = Endpoints(settings.outside, clock, parts.secrets.mask, parts.metrics)
+        self.endpoints = Endpoints(settings.outside, clock, parts.secrets.mask, parts.metrics, self._system_turned)
         self.connections = Connections(
             settings,
             self.endpoints,
@@ -164,15 +166,21 @@ class Shift:
 
     # What is heard of
 
-    def add(self, key: Key) -> None:
-        """Look at a resource, now."""
+    def add(self, key: Key, due: datetime | None = None) -> None:
+        """Look at a resource, now or when it is due."""
         if self.is_working:
-            self.agenda.add(key)
+            self.agenda.add(key, due)
 
     def forget(self, key: Key) -> None:
         """Look at a resource no more."""
         if self.is_working:
             self.agenda.forget(key)
+
+    def _system_turned(self, system: str, probe_at: datetime | None) -> None:
+        """Have who waits for a system look when it is back; while it is away, a few at its next probe."""
+        waiting = self.signals.waiting_for(system)
+        for key in waiting if probe_at is None else waiting[:_SCOUTS]:
+            self.add(key, probe_at)
 
     def changed(self, change: Change) -> None:
         """Tell of a resource that is another one than before."""

@@ -8,6 +8,7 @@ from reconciler.domain.answers import Answer, Done, Failed, Skipped, Waiting
 from reconciler.domain.errors import (
     AlreadyExists,
     Busy,
+    CircuitOpen,
     Conflict,
     Invalid,
     Missing,
@@ -17,14 +18,20 @@ from reconciler.domain.errors import (
     Unavailable,
 )
 from reconciler.domain.resources import Step
+from reconciler.engine.folding import is_same_wait
 from reconciler.engine.patience import Patience
 
 
 def answer_for(error: ReconcilerError, step: Step, now: datetime, patience: Patience, salt: str = "") -> Answer:
     """Say what an expected error means for a step. A Conflict is not one: it ends the pass and rises."""
     reason = type(error).__name__
-    since = step.waiting_since if step.reason in ("", reason) else None
+    since = step.waiting_since if not step.reason or is_same_wait(step.reason, reason) else None
     match error:
+        case CircuitOpen(retry_after=retry_after):
+            # A few look at the next probe, and all when the breaker closes: this is what happens at the latest.
+            until = patience.next_look(since, now, salt, patience.at_latest)
+            until = max(until, now + (retry_after or patience.shortest))
+            return Waiting(f"{error.system} to answer: {error.message}", until, reason=reason, system=error.system)
         case Unavailable(retry_after=retry_after):
             until = patience.next_look(since, now, salt)
             if retry_after is not None:

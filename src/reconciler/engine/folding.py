@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from reconciler.domain.answers import Done, Facts, Failed, Skipped, Waiting
+from reconciler.domain.errors import CircuitOpen, Unavailable
 from reconciler.domain.resources import Claim, Settled, Step, StepState
 from reconciler.domain.words import cut
 
@@ -11,8 +12,14 @@ S = TypeVar("S", bound=Step)
 _FIELDS = {"externalId": "external_id", "url": "url", "message": "message"}
 _LONGEST = {"external_id": 256, "url": 1024, "message": 256}
 _LONGEST_FACT = 512
+_NO_ANSWER = {Unavailable.__name__, CircuitOpen.__name__}
 _ANYWAY = timedelta(minutes=5)
 """A wait that ends with a change is looked at all the same, and says when."""
+
+
+def is_same_wait(reason: str, other: str) -> bool:
+    """Tell whether a wait goes on: a system that does not answer, and one that is not asked for it, are one."""
+    return reason == other or {reason, other} == _NO_ANSWER
 
 
 def fold(step: S, answer: Done | Skipped | Waiting | Failed, now: datetime, most_attempts: int) -> S:
@@ -58,7 +65,7 @@ def settled(step: S, how: Settled, facts: Facts) -> S:
 
 def _waiting(step: S, answer: Waiting, now: datetime) -> S:
     is_retry = step.state is StepState.RUNNING and step.waiting_since is not None
-    is_same = is_retry or (step.state is StepState.WAITING and step.reason == answer.reason)
+    is_same = is_retry or (step.state is StepState.WAITING and is_same_wait(step.reason, answer.reason))
     until = answer.until or now + _ANYWAY
     if is_same and step.next_look_at is not None and now < step.next_look_at < until:
         # A look between two that were promised moves nothing: an unchanged world is not written again.

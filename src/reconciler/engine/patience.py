@@ -23,6 +23,7 @@ class Patience:
         between_searches: time between the two complete searches that prove an absence.
         person: how often we look whether a person has acted.
         longest: longest wait between two looks at a system that is away.
+        at_latest: the same where somebody tells when it is back: its breaker.
     """
 
     send: timedelta = timedelta(seconds=5)
@@ -31,14 +32,17 @@ class Patience:
     person: timedelta = timedelta(minutes=5)
     shortest: timedelta = timedelta(seconds=2)
     longest: timedelta = timedelta(seconds=60)
+    at_latest: timedelta = timedelta(minutes=5)
 
-    def next_look(self, waiting_since: datetime | None, now: datetime, salt: str) -> datetime:
+    def next_look(
+        self, waiting_since: datetime | None, now: datetime, salt: str, longest: timedelta | None = None
+    ) -> datetime:
         """Return when to look again at what is away: half as long again as it has been away, within bounds.
 
         The waits grow with the outage without any counter that a restart could lose; `salt` spreads the looks by a
         fifth so that many that wait for one system do not come back at once.
         """
         away = now - waiting_since if waiting_since else timedelta()
-        wait = min(max(away / 2, self.shortest), self.longest)
+        wait = min(max(away / 2, self.shortest), longest or self.longest)
         spread = blake2s(salt.encode(), digest_size=1).digest()[0] / 255
         return now + wait * (1 + spread / 5)

@@ -55,6 +55,11 @@ class Rules:
     open_for: timedelta = timedelta(seconds=60)
     jitter: float = 0.1
 
+    @property
+    def longest_open(self) -> timedelta:
+        """How long nothing is asked at most before the next probe."""
+        return self.open_for * (1 + self.jitter)
+
 
 class Breaker:
     """One per outside system and credential.

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.errors import Missing, OutcomeUnknown, RateLimited, Refused, Unavailable
+from reconciler.domain.errors import CircuitOpen, Missing, OutcomeUnknown, RateLimited, Refused, Unavailable
 from reconciler.domain.outside.builds import Build, BuildKey, JobPath
 from reconciler.domain.resources import StageName
 from reconciler.resilience.breaker import Breaker, Rules
@@ -144,6 +144,24 @@ async def test_waits_grow_with_an_outage_up_to_a_minute() -> None:
     assert waits[0] < 5
     assert 60 <= waits[-1] <= 72
     assert sorted(waits[1:]) == waits[1:]
+
+
+async def test_who_is_told_when_a_system_is_back_looks_ever_less_by_itself_and_is_one_wait_with_those_who_ask() -> None:
+    world = World()
+    key, waits = world.ask(), []
+    for number in range(11):
+        refused = Unavailable("refused", system="jenkins")
+        closed = CircuitOpen("not asked", retry_after=timedelta(seconds=30), system="jenkins")
+        world.outside.jenkins.outage = closed if number % 5 else refused
+        due = await world.look(key)
+        assert due is not None
+        waits.append((due - world.clock.now()).total_seconds())
+        world.clock.advance(waits[-1])
+    closed_waits = [wait for number, wait in enumerate(waits) if number % 5]
+    assert 30 <= closed_waits[0] < 40
+    assert 120 <= closed_waits[-1] <= 360
+    build = next(stage for stage in world.record(key).status.stages if stage.name == StageName.BUILD)
+    assert build.waiting_since == EIGHT
 
 
 async def test_the_shared_list_is_enough_while_a_build_runs() -> None:
