@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.clients.kubernetes import Kubernetes
-from reconciler.domain.errors import Conflict, OutcomeUnknown
+from reconciler.domain.errors import Conflict, NotFound, OutcomeUnknown
 from reconciler.domain.keys import DEPLOYMENT_RECORD, LEASE, Body, Key
 from reconciler.operator.cache import Cache
 from reconciler.operator.leadership import Leadership, Terms
@@ -127,6 +127,26 @@ async def test_a_write_whose_answer_is_lost_leaves_the_cache_as_it_was(world: Wo
         await world.store.write_status(body, {"phase": "Running"})
 
     assert "status" not in (world.store.read(KEY) or {})
+
+
+async def test_what_is_made_anew_while_its_absence_is_on_its_way_stays_known(world: World) -> None:
+    former = await world.a_record()
+    await world.client.delete(DEPLOYMENT_RECORD, "default", "a")
+    ordinary = world.client.get
+
+    async def late(*arguments: str) -> Body:
+        try:
+            return await ordinary(*arguments)  # type: ignore[arg-type]
+        finally:
+            made = await world.client.create(DEPLOYMENT_RECORD, "default", {"metadata": {"name": "a"}})
+            world.cache.remember({**made, "kind": "DeploymentRecord"})
+
+    world.client.get = late  # type: ignore[assignment,method-assign]
+    with pytest.raises(NotFound):
+        await world.store.fetch(KEY)
+    known = world.store.read(KEY)
+    assert known is not None
+    assert known["metadata"]["uid"] != former["metadata"]["uid"]
 
 
 async def test_a_lease_is_held_renewed_and_given_back(world: World) -> None:

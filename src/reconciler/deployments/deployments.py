@@ -205,7 +205,7 @@ class Deployments:
         text = "; ".join(part for part in (f"waiting for {why.what}", why.remedy) if part)
         said = (why.reason, text) if taken_at is not None else ("", "")
         await self.store.write_status(record.body, rendered(record, steps, now, None, *said))
-        return due
+        return min((moment for moment in (due, steps[QUEUE].next_look_at) if moment is not None), default=None)
 
     async def _after_bug(self, key: Key, record: DeploymentRecord, error: Exception) -> datetime | None:
         """Try again soon after a bug that is no stage's own; after the limit wait for a person, until the deadline."""

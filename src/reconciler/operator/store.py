@@ -97,10 +97,11 @@ class Store:
 
     async def fetch(self, key: Key) -> Body:
         """Return a body from the API server, whatever the cache says. Raises NotFound; it is then out of the cache."""
+        known = self._cache.read(key)  # before it is asked: one that is made meanwhile is newer than the answer
         try:
             body = await self._api.get(KINDS[key.kind], key.namespace, key.name)
         except NotFound:
-            if (known := self._cache.read(key)) is not None:
+            if known is not None:
                 self._cache.forget(key, revision_of(known), source=Source.OWN_WRITE)
             raise
         return self._keep(body)

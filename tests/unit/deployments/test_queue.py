@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.resources import StageName
+from reconciler.domain.keys import Key
+from reconciler.domain.resources import JenkinsSettings, StageName
 from support.moments import EIGHT
-from support.scene import Killed, World, kill_at
+from support.scene import SPACE, Killed, World, kill_at
 
 BEFORE = EIGHT - timedelta(minutes=10)
 
@@ -240,3 +241,15 @@ async def test_a_kill_while_giving_way_ends_as_superseded_and_writes_nothing_wit
     assert (world.phase(first), world.phase(second)) == ("Superseded", "Succeeded")
     assert world.outside.jenkins.count("api") == 2
     assert world.outside.argo.syncs == ["shop--alpha--api"]
+
+
+async def test_who_waits_for_what_is_not_there_yet_looks_again_when_it_says_so() -> None:
+    world = World()
+    world.store.vanish(Key(JenkinsSettings.kind, SPACE, "shop"))
+    key = world.ask()
+    for _ in range(3):
+        due = await world.look(key)
+        status = world.record(key).status
+        assert status.waiting_for == "JenkinsSettings shop"
+        assert due == status.next_look_at == world.clock.now() + timedelta(minutes=5)
+        world.clock.advance(300)
