@@ -11,7 +11,7 @@ from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Facts, Nudge
 from reconciler.domain.errors import Conflict
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import Component, Environment, InventoryItem
+from reconciler.domain.resources import Component, Environment, InventoryItem, StageStatus
 from reconciler.domain.slot import holds, with_intended
 from reconciler.domain.wanted import inventory_of, marker_of
 from reconciler.engine.invalid import readable
@@ -25,9 +25,12 @@ class Intentions:
     store: Store
     owner: str
 
-    def first(self, scene: Scene, component: Component, answer: Answer) -> Answer:
-        """Return the answer; where it would make what the inventory does not name, the nudge that writes that there."""
-        if not isinstance(answer, Nudge):
+    def first(self, scene: Scene, component: Component, step: StageStatus, answer: Answer) -> Answer:
+        """Return the answer; where it would make what the inventory does not name, the nudge that writes that there.
+
+        What was claimed before was noted before, and that claim stays: the proof of absence stands on it.
+        """
+        if not isinstance(answer, Nudge) or (step.claim is not None and step.claim.key == answer.identity):
             return answer
         body = self.store.read(Key(Environment.kind, scene.environment.namespace, scene.environment.name))
         environment = readable(Environment, body) or scene.environment

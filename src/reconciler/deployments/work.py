@@ -150,8 +150,9 @@ class DeploymentWork:
         if name is StageName.QUEUE:
             return await self._stages.queue.look(scene)
         answer = await self._stages.of(name).look(scene, self._components[component], step)
-        is_in_inventory = name in (StageName.SYNC, StageName.EXPOSE)
-        return self._stages.intentions.first(scene, self._components[component], answer) if is_in_inventory else answer
+        if name not in (StageName.SYNC, StageName.EXPOSE):
+            return answer
+        return self._stages.intentions.first(scene, self._components[component], step, answer)
 
     async def _wind_up(self, scene: Scene, component: Component, step: StageStatus, late: Failed | None) -> Answer:
         """Stop a build; one that is late has failed when it is stopped, or when that does not succeed for long."""

@@ -23,7 +23,7 @@ class Patience:
         between_searches: time between the two complete searches that prove an absence.
         person: how often we look whether a person has acted.
         longest: longest wait between two looks at a system that is away.
-        at_latest: the same where somebody tells when it is back: its breaker.
+        at_latest: the same where its breaker tells when it is back; like all waits a fifth longer at most.
     """
 
     send: timedelta = timedelta(seconds=5)

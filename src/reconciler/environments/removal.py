@@ -46,13 +46,6 @@ class Removal:
             steps[step_of(thing)] = self.looks.removing(thing)
         return steps
 
-    def _argo(self, environment: Environment) -> ArgoSettings | None:
-        namespace, name = environment.namespace, environment.spec.project_ref
-        project = readable(DevOpsProject, self.store.read(Key(DevOpsProject.kind, namespace, name)))
-        named = project.spec.argo_ref if project else None
-        key = Key(ArgoSettings.kind, namespace, named.name if named else name)
-        return readable(ArgoSettings, self.store.read(key))
-
     def _zones(self, environment: Environment) -> dict[str, DNSZone]:
         zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, environment.namespace))
         return {zone.spec.domain: zone for zone in zones if zone}

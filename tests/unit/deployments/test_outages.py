@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 
 from reconciler.domain.errors import CircuitOpen, Missing, OutcomeUnknown, RateLimited, Refused, Unavailable
+from reconciler.domain.keys import Key
 from reconciler.domain.outside.builds import Build, BuildKey, JobPath
-from reconciler.domain.resources import StageName
+from reconciler.domain.resources import ArgoSettings, StageName
 from reconciler.resilience.breaker import Breaker, Rules
 from reconciler.resilience.limiter import Limiter
 from support.moments import EIGHT
-from support.scene import Killed, World
+from support.scene import SPACE, Killed, World
 
 
 def once(error: Exception) -> Callable[[], None]:
@@ -34,6 +35,25 @@ async def test_an_answer_that_is_lost_doubles_nothing(system: str) -> None:
     assert world.phase(key) == "Succeeded"
     assert world.outside.jenkins.count("api") == 1
     assert world.outside.argo.syncs == ["shop--alpha--api"]
+
+
+async def test_settings_that_change_meanwhile_take_no_proof_of_absence_away() -> None:
+    world, sent = World(), list[object]()
+
+    async def lose(*arguments: object, **_: object) -> None:
+        sent.append(arguments)
+        raise OutcomeUnknown("connection lost", system="argocd")
+
+    world.outside.argo.start_sync = lose  # type: ignore[assignment,method-assign]
+    key = world.ask()
+    while not sent:
+        await world.look(key)
+        world.clock.advance(1)
+    world.store.edit(Key(ArgoSettings.kind, SPACE, "shop"), credentialsRef={"name": "other"})
+    await world.go_on(key, seconds=60, every=1)
+    assert len(sent) == 1
+    await world.go_on(key, seconds=60, every=1)
+    assert len(sent) == 2
 
 
 async def test_a_lost_answer_to_a_sync_starts_no_second_one() -> None:
