@@ -33,10 +33,13 @@ class ForeignHand:
             self._world.loop.call_in_world(self._dice.uniform(30, self._world.calm_at - 200), act)
 
     def unrepaired(self) -> Iterator[str]:
-        """Yield what is still as it was left, although those who made it are there to see it."""
+        """Yield what is still as it was left, although those who made it are there to see it.
+
+        Settings that a person made outlive their project, whose job is nobody's then.
+        """
         kube, jenkins, argo = self._outside.kube, self._outside.jenkins, self._outside.argo
         job, project = jenkins.jobs.get(_JOB), argo.projects.get(_PROJECT)
-        if kube.get("JenkinsSettings", "shop"):
+        if kube.get("JenkinsSettings", "shop") and kube.get("DevOpsProject", "shop"):
             if self._is_removed and job is None:
                 yield f"Job {_JOB} was removed by a foreign hand, and is not there again"
             if self._job is not None and job is not None and job.shape == self._job:
