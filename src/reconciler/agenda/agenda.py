@@ -122,7 +122,6 @@ class _Item:
     misses: int = 0
     conflicts: int = 0
     not_before: datetime | None = None
-    parked: bool = False
     forgotten: bool = False
 
 
@@ -170,6 +169,8 @@ class Agenda(Generic[K]):
         self._describe = describe or (lambda _: {})
         self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._items: dict[K, _Item] = {}
+        self._running: dict[K, _Item] = {}
+        self._parked: set[K] = set()
         self._heap: list[tuple[datetime, int, K]] = []
         self._order = itertools.count()
         self._group: asyncio.TaskGroup | None = None
@@ -201,18 +202,20 @@ class Agenda(Generic[K]):
             return
         if item.lane is not None:
             self._lanes[item.lane].waiting.remove(key)
-        del self._items[key]
+        self._drop(key)
 
     def state(self) -> AgendaState:
-        """Return how it is now."""
-        started = [item.started for item in self._items.values() if item.started is not None]
-        due = [item.due for item in self._items.values() if item.due is not None and item.lane is None]
+        """Return how it is now; it costs the same however much is scheduled, and is asked after every look."""
+        started = [item.started for item in self._running.values() if item.started is not None]
+        depth = {name: len(lane.waiting) for name, lane in self._lanes.items()}
+        running = {name: lane.running for name, lane in self._lanes.items()}
+        self._drop_stale()
         return AgendaState(
-            depth={name: len(lane.waiting) for name, lane in self._lanes.items()},
-            running={name: lane.running for name, lane in self._lanes.items()},
-            scheduled=len(due),
-            next_due=min(due, default=None),
-            parked=sum(item.parked for item in self._items.values()),
+            depth=depth,
+            running=running,
+            scheduled=len(self._items) - sum(depth.values()) - sum(running.values()),
+            next_due=self._heap[0][0] if self._heap else None,
+            parked=len(self._parked),
             oldest_running=min(started, default=None),
         )
 
@@ -247,6 +250,10 @@ class Agenda(Generic[K]):
 
     # How it works
 
+    def _drop(self, key: K) -> None:
+        del self._items[key]
+        self._parked.discard(key)
+
     def _schedule(self, key: K, item: _Item, moment: datetime) -> None:
         if item.due is not None and item.due <= moment:
             return
@@ -254,6 +261,15 @@ class Agenda(Generic[K]):
             return  # it waits for its turn already
         item.due = moment
         heapq.heappush(self._heap, (moment, next(self._order), key))
+
+    @staticmethod
+    def _is_scheduled(item: _Item | None, moment: datetime) -> bool:
+        """Tell an entry that counts from one that was overtaken, or whose key runs and comes back by itself."""
+        return item is not None and item.due == moment and item.lane is None
+
+    def _drop_stale(self) -> None:
+        while self._heap and not self._is_scheduled(self._items.get(self._heap[0][2]), self._heap[0][0]):
+            heapq.heappop(self._heap)
 
     def _pump(self) -> None:
         """Put what is due in its lane, begin what a lane has room for, wake for what is due next."""
@@ -263,8 +279,7 @@ class Agenda(Generic[K]):
         while self._heap and self._heap[0][0] <= now:
             moment, _, key = heapq.heappop(self._heap)
             item = self._items.get(key)
-            # An entry that an earlier one overtook, or whose key runs: that one comes back by itself.
-            if item is not None and item.due == moment and item.lane is None:
+            if item is not None and self._is_scheduled(item, moment):
                 lane_name = self._lane_of(key)
                 item.lane = lane_name if lane_name in self._lanes else self._common
                 self._lanes[item.lane].waiting.append(key)
@@ -277,7 +292,8 @@ class Agenda(Generic[K]):
         item = self._items[key]
         due, item.due = item.due, None
         item.started = self._clock.now()
-        item.parked = False
+        self._running[key] = item
+        self._parked.discard(key)
         lane.running += 1
         item.task = group.create_task(self._look_at(key, item, due or item.started), name=f"look at {key}")
 
@@ -291,6 +307,7 @@ class Agenda(Generic[K]):
         finally:
             self._lanes[lane].running -= 1
             item.task = item.started = item.lane = None
+            del self._running[key]
             self._go_on(key, item, following)
             took = timedelta(seconds=self._clock.monotonic() - started)
             self._observer.looked(Looked(lane, outcome, waited, took))
@@ -331,10 +348,11 @@ class Agenda(Generic[K]):
 
     def _after_bug(self, key: K, item: _Item, exc: BaseException) -> datetime:
         item.bugs += 1
-        item.parked = item.bugs >= self._patience.bugs
-        words = "parked until it changes: failed %d times in a row" if item.parked else "failed, %d in a row"
+        is_parked = item.bugs >= self._patience.bugs
+        words = "parked until it changes: failed %d times in a row" if is_parked else "failed, %d in a row"
         _log.error("%s: " + words, key, item.bugs, exc_info=exc, extra=dict(self._describe(key)))
-        if item.parked:
+        if is_parked:
+            self._parked.add(key)
             item.not_before = self._clock.now() + self._patience.breather
             return self._clock.now() + self._patience.parked_for
         return self._later(item, item.bugs)
@@ -355,7 +373,7 @@ class Agenda(Generic[K]):
         if moments:
             self._schedule(key, item, min(moments))
         elif self._items.get(key) is item:
-            del self._items[key]
+            self._drop(key)
         self._pump()
 
     def _arm(self, now: datetime) -> None:

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _BY_HEALTH = (State.CLOSED, State.HALF_OPEN, State.OPEN)
 
 
-def _unheard(_: str, __: datetime | None) -> None:
+def _unheard(_: Breaker) -> None:
     """Hear nothing."""
 
 
@@ -80,9 +80,9 @@ class Endpoints:
         clock: Clock,
         mask: Callable[[str], str],
         metrics: Metrics,
-        turned: Callable[[str, datetime | None], None] = _unheard,
+        turned: Callable[[Breaker], None] = _unheard,
     ) -> None:
-        """Make none yet; `turned` is told when a system that is away is probed next, and (None) that one is back."""
+        """Make none yet; `turned` is told each turn of a breaker."""
         self._outside = outside
         self._told = turned
         self._rules = Rules(
@@ -115,13 +115,15 @@ class Endpoints:
     ) -> Endpoint:
         """Return a new endpoint under what all have in common."""
         outside = self._outside
+        breaker = Breaker(system, rules=self._rules, clock=self._clock)
+        breaker.listen(partial(self._turned, breaker))
         endpoint = Endpoint(
             system,
             base_url,
             authorization=authorization,
             translate=translate,
             bounds=Bounds(busy.timeout, busy.concurrency, outside.permit_timeout, busy.limited_for),
-            breaker=Breaker(system, rules=self._rules, clock=self._clock, listeners=(self._turned,)),
+            breaker=breaker,
             limiter=limiter,
             turned_away=partial(self._turned_away, system),
             allowed_origins=allowed_origins,
@@ -196,14 +198,11 @@ class Endpoints:
         for endpoint in self._made:
             await endpoint.close()
 
-    def _turned(self, system: str, former: State, state: State) -> None:
+    def _turned(self, breaker: Breaker, system: str, former: State, state: State) -> None:
         self._metrics.breaker_turned(system, state.value)
         level = logging.INFO if state is State.CLOSED else logging.WARNING
         _log.log(level, "%s: breaker %s, was %s", system, state, former)
-        if state is State.OPEN:
-            self._told(system, self._clock.now() + self._rules.longest_open)
-        elif state is State.CLOSED:
-            self._told(system, None)
+        self._told(breaker)
 
     def _used_up(self, system: str, is_used_up: bool) -> None:  # noqa: FBT001 - fits the limiter
         if is_used_up:

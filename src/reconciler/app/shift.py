@@ -19,6 +19,8 @@ from reconciler.app.broker import topology_of
 from reconciler.app.connections import Connections
 from reconciler.app.crew import Crew
 from reconciler.app.endpoints import Endpoints
+from reconciler.app.scouts import KIND as SCOUTS
+from reconciler.app.scouts import Scouts
 from reconciler.app.secrets import SecretReader
 from reconciler.app.working import Workers, make_workers
 from reconciler.clients.rabbitmq import RabbitMQ
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _AT_ONCE = timedelta(0)
 _FOR_AWAY = 1.0
-_SCOUTS = 3
-"""So many look whether a system is back, of all who wait for it: one may have ended, or have become something else."""
 _SET = timedelta(seconds=5)
 """Clocks whose difference moved by less were not set: the API server tells its time in whole seconds."""
 
@@ -105,7 +105,8 @@ class Shift:
         )
         self.events = EventPoster(parts.kubernetes, clock=clock, replica=self.me.replica, mask=parts.secrets.mask)
         self.leftovers = LeftoverList(lists=parts.kubernetes, memory=parts.cache, clock=clock)
-        self.endpoints = Endpoints(settings.outside, clock, parts.secrets.mask, parts.metrics, self._system_turned)
+        self._scouts = Scouts(add=self.add, clock=clock)
+        self.endpoints = Endpoints(settings.outside, clock, parts.secrets.mask, parts.metrics, self._scouts.turned)
         self.connections = Connections(
             settings,
             self.endpoints,
@@ -176,12 +177,6 @@ class Shift:
         if self.is_working:
             self.agenda.forget(key)
 
-    def _system_turned(self, system: str, probe_at: datetime | None) -> None:
-        """Have who waits for a system look when it is back; while it is away, a few at its next probe."""
-        waiting = self.signals.waiting_for(system)
-        for key in waiting if probe_at is None else waiting[:_SCOUTS]:
-            self.add(key, probe_at)
-
     def changed(self, change: Change) -> None:
         """Tell of a resource that is another one than before."""
         if not self.is_working:
@@ -235,11 +230,13 @@ class Shift:
         if key.kind == CONFIG_MAP.kind and not is_leftover_key(key):
             self._parts.canary_came()
             return None
+        if key.kind == SCOUTS:
+            return self._scouts.look(key)
         assert self._workers is not None  # noqa: S101 - the agenda runs only after they were made
         if not self._parts.leadership.is_leading:
             raise Unavailable("this replica does not lead any more", system="kubernetes")
         operation = key.name if key.kind == "DeploymentRecord" else ""
-        with about(operation=operation, resource=str(key)), on_errand(str(key)):
+        with about(operation=operation, resource=str(key)), on_errand(key):
             return await self._workers.look(key)
 
 
@@ -279,7 +276,7 @@ def lanes_of(settings: Settings) -> dict[str, int]:
     """Return the lanes of the agenda, and how many looks at once each allows."""
     width = settings.agenda.look_concurrency
     narrow = max(4, width // 4)
-    return {"deployments": width, "environments": narrow, "set-ups": narrow, "leftovers": 4, "canary": 1}
+    return {"deployments": width, "environments": narrow, "set-ups": narrow, "leftovers": 4, "canary": 1, "scouts": 1}
 
 
 def lane_of(key: Key) -> str:
@@ -293,5 +290,7 @@ def lane_of(key: Key) -> str:
             return "leftovers"
         case CONFIG_MAP.kind:
             return "canary"
+        case _ if key.kind == SCOUTS:
+            return "scouts"
         case _:
             return "set-ups"

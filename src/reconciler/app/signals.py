@@ -7,7 +7,7 @@ from reconciler.app.lines import ArgoLine
 from reconciler.deployments.retention import records_current_in, retention_key
 from reconciler.deployments.stages.queue import queued
 from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, SECRET, Body, Key
-from reconciler.domain.resources import Phase, StepState
+from reconciler.domain.resources import Phase
 from reconciler.domain.slot import precedence
 from reconciler.operator.cache import Change, Source
 from reconciler.operator.store import Store
@@ -66,16 +66,6 @@ class Signals:
         self._add(key)
         if (holder := self._holder(key)) is not None:
             self._add(holder)
-
-    def waiting_for(self, system: str) -> list[Key]:
-        """Return who waits for a system to answer, whose look is due first before the others."""
-        waiting = [
-            (due, Key(kind.kind, body["metadata"]["namespace"], body["metadata"]["name"]))
-            for kind in OUR_KINDS
-            for body in self._store.list_(kind.kind, active_only=kind.kind == _RECORD)
-            if (due := _looks_again_at(body, system)) is not None
-        ]
-        return [key for _, key in sorted(waiting, key=lambda one: (one[0], str(one[1])))]
 
     def _concerned(self, change: Change) -> Iterator[Key]:
         match change.key.kind:
@@ -239,14 +229,6 @@ def _is_ready(body: Body | None) -> bool:
 def _wanted(body: Body) -> tuple[Any, ...]:
     metadata: Mapping[str, Any] = body["metadata"]
     return metadata.get("generation"), metadata.get("deletionTimestamp"), metadata.get("annotations")
-
-
-def _looks_again_at(body: Body, system: str) -> str | None:
-    """Return when the first step that waits for a system is promised to be looked at again."""
-    status = body.get("status") or {}
-    steps = (*(status.get("stages") or ()), *(status.get("steps") or ()))
-    waits = (one for one in steps if one.get("state") == StepState.WAITING and one.get("system") == system)
-    return min((one.get("nextLookAt") or "" for one in waits), default=None)
 
 
 def _phase(body: Body | None) -> str | None:

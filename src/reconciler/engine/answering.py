@@ -28,10 +28,10 @@ def answer_for(error: ReconcilerError, step: Step, now: datetime, patience: Pati
     since = step.waiting_since if not step.reason or is_same_wait(step.reason, reason) else None
     match error:
         case CircuitOpen(retry_after=retry_after):
-            # A few look at the next probe, and all when the breaker closes: this is what happens at the latest.
-            until = patience.next_look(since, now, salt, patience.at_latest)
-            until = max(until, now + (retry_after or patience.shortest))
-            return Waiting(f"{error.system} to answer: {error.message}", until, reason=reason, system=error.system)
+            # A few are sent to look at the next probe, and all when the breaker closes: this is at the latest.
+            until = max(patience.latest_look(now, salt), now + (retry_after or patience.shortest))
+            what = f"{error.system} to answer: {error.message}; looked at at once when it is back"
+            return Waiting(what, until, reason=reason, system=error.system)
         case Unavailable(retry_after=retry_after):
             until = patience.next_look(since, now, salt)
             if retry_after is not None:

@@ -34,15 +34,19 @@ class Patience:
     longest: timedelta = timedelta(seconds=60)
     at_latest: timedelta = timedelta(minutes=5)
 
-    def next_look(
-        self, waiting_since: datetime | None, now: datetime, salt: str, longest: timedelta | None = None
-    ) -> datetime:
+    def next_look(self, waiting_since: datetime | None, now: datetime, salt: str) -> datetime:
         """Return when to look again at what is away: half as long again as it has been away, within bounds.
 
         The waits grow with the outage without any counter that a restart could lose; `salt` spreads the looks by a
         fifth so that many that wait for one system do not come back at once.
         """
         away = now - waiting_since if waiting_since else timedelta()
-        wait = min(max(away / 2, self.shortest), longest or self.longest)
-        spread = blake2s(salt.encode(), digest_size=1).digest()[0] / 255
-        return now + wait * (1 + spread / 5)
+        return now + _spread(min(max(away / 2, self.shortest), self.longest), salt)
+
+    def latest_look(self, now: datetime, salt: str) -> datetime:
+        """Return when to look again, at the latest, at what tells when it is back."""
+        return now + _spread(self.at_latest, salt)
+
+
+def _spread(wait: timedelta, salt: str) -> timedelta:
+    return wait * (1 + blake2s(salt.encode(), digest_size=1).digest()[0] / 255 / 5)

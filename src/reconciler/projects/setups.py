@@ -5,12 +5,13 @@ Looking at the steps is the operator's pass (`settings.py`) and the plan (`plann
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from reconciler.domain.annotations import adopted
 from reconciler.domain.answers import Answer, Waiting
 from reconciler.domain.errors import Missing, ReconcilerError
-from reconciler.domain.keys import Key
+from reconciler.domain.keys import Body, Key
 from reconciler.domain.outside.builds import GitLogin
 from reconciler.domain.resources import (
     ArgoSettings,
@@ -127,16 +128,10 @@ class SetUps:
         return [one for body in bodies if (one := readable(Environment, body))]
 
     def _users_of(self, registry: ContainerRegistry) -> list[DevOpsProject]:
-        bodies = self.store.list_(DevOpsProject.kind, registry.namespace)
-        projects = (readable(DevOpsProject, body) for body in bodies)
-        users = [
-            project
-            for project in projects
-            if project
-            and not project.is_deleting
-            and (project.spec.registry.ref.name if project.spec.registry.ref else project.name) == registry.name
-        ]
-        return sorted(users, key=lambda project: project.name)
+        # Asked of the bodies: of many projects, few are worth reading.
+        bodies = filter(partial(_uses, registry.name), self.store.list_(DevOpsProject.kind, registry.namespace))
+        users = (one for body in bodies if (one := readable(DevOpsProject, body)))
+        return sorted((one for one in users if not one.is_deleting), key=lambda project: project.name)
 
     async def _login(self, project: DevOpsProject) -> GitLogin | None:
         identity = f"{project.name}-git"
@@ -157,6 +152,11 @@ class SetUps:
         by_prefix = {one.spec.url_prefix: one for one in credentials if not one.is_deleting}
         prefix = longest_prefix(project.spec.git.url, by_prefix)
         return by_prefix[prefix] if prefix is not None else None
+
+
+def _uses(registry: str, project: Body) -> bool:
+    ref = ((project.get("spec") or {}).get("registry") or {}).get("ref") or {}
+    return bool(ref.get("name", project["metadata"]["name"]) == registry)
 
 
 async def looks_or_why_not(making: Awaitable[Sequence[SetupLook]]) -> Sequence[SetupLook]:

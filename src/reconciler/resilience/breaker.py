@@ -3,10 +3,12 @@
 CLOSED admits everything; it opens on so many failures in a row, or on a rate of failures in a sliding window.
 OPEN admits nothing until its time is over; HALF_OPEN admits one probe, whose result closes it or opens it again.
 A result that belongs to an earlier state is dropped: a slow call from before says nothing about now.
+
+It remembers whose errands it `turned_away`, so that they can be called and need not come back to find out.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +18,7 @@ from typing import Self
 
 from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import CircuitOpen, NotSent, RateLimited, ReconcilerError, Unavailable
+from reconciler.resilience.errand import errand
 
 
 class State(StrEnum):
@@ -69,6 +72,7 @@ class Breaker:
         state: what it does with the next request.
         since: of the state, by the wall clock; None as long as it never turned.
         era: counts the turns.
+        is_probing: whether the one request that may go is under way.
     """
 
     def __init__(
@@ -91,7 +95,8 @@ class Breaker:
         self._in_a_row = 0
         self._recent = _Recent(self._rules.window)
         self._opens_until = 0.0
-        self._is_probing = False
+        self.is_probing = False
+        self._turned_away: dict[Hashable, None] = {}
 
     @property
     def next_probe_at(self) -> datetime | None:
@@ -99,6 +104,13 @@ class Breaker:
         if self.state is not State.OPEN:
             return None
         return self._clock.now() + timedelta(seconds=self._seconds_left())
+
+    def turned_away(self, most: int | None = None) -> list[Hashable]:
+        """Return, once, the names of the errands that were turned away and not returned yet: who came first, first."""
+        names = list(self._turned_away)[:most]
+        for name in names:
+            del self._turned_away[name]
+        return names
 
     def listen(self, listener: Listener) -> None:
         """Tell `listener` about every change of state from now on."""
@@ -110,7 +122,7 @@ class Breaker:
             return
         if self.state is State.OPEN and self._seconds_left() > 0:
             raise self._refusal(timedelta(seconds=self._seconds_left()))
-        if self.state is State.HALF_OPEN and self._is_probing:
+        if self.state is State.HALF_OPEN and self.is_probing:
             raise self._refusal(_PROBE_BUSY)
 
     def admit(self) -> "Call":
@@ -120,7 +132,7 @@ class Breaker:
         self.check()
         if self.state is State.OPEN:
             self._turn(State.HALF_OPEN)
-        self._is_probing = self.state is State.HALF_OPEN
+        self.is_probing = self.state is State.HALF_OPEN
         return Call(self, self.era)
 
     def settle(self, era: int, *, failed: bool | None) -> None:
@@ -135,7 +147,7 @@ class Breaker:
     def _settle_probe(self, *, failed: bool | None) -> None:
         if self.state is not State.HALF_OPEN:
             return
-        self._is_probing = False
+        self.is_probing = False
         if failed is not None:
             self._turn(State.OPEN if failed else State.CLOSED)
 
@@ -150,7 +162,7 @@ class Breaker:
         former, self.state = self.state, state
         self.since = self._clock.now()
         self.era += 1
-        self._is_probing = False
+        self.is_probing = False
         if state is State.OPEN:
             seconds = self._rules.open_for.total_seconds()
             self._opens_until = self._clock.monotonic() + seconds * (1 + self._rules.jitter * self._random.random())
@@ -164,6 +176,8 @@ class Breaker:
         return max(0.0, self._opens_until - self._clock.monotonic())
 
     def _refusal(self, retry_after: timedelta) -> CircuitOpen:
+        if (name := errand().name) is not None:
+            self._turned_away[name] = None
         probe = rfc3339(self._clock.now() + retry_after)
         message = f"{self.name} is not asked, it failed before: breaker {self.state}, next probe at {probe}"
         return CircuitOpen(message, retry_after=retry_after, system=self.name)

@@ -4,7 +4,7 @@ It travels as a context, from the look that begins an errand to the limiter and 
 passes: nothing in between has to hand it on. Tasks that are begun inside go on the same errand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -15,11 +15,12 @@ class Errand:
     """Why something is asked.
 
     Attributes:
-        name: whose errand it is, the same at each look; who is turned away keeps its turn under it. Empty: nobody's.
+        name: whose errand it is, the same at each look: the agenda's key. Who is turned away keeps its turn under it,
+            and is called back by it. None: nobody's.
         is_sweep: nobody waits for it: a poll for drift, a sweep for leftovers. It makes way for all others.
     """
 
-    name: str = ""
+    name: Hashable | None = None
     is_sweep: bool = False
 
 
@@ -33,7 +34,7 @@ def errand() -> Errand:
 
 
 @contextmanager
-def on_errand(name: str) -> Iterator[None]:
+def on_errand(name: Hashable) -> Iterator[None]:
     """Do everything inside for `name`, as something that somebody waits for."""
     token = _errand.set(Errand(name))
     try:

@@ -9,7 +9,7 @@ comes back. The line remembers it by its errand, so that those who come later, a
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -99,9 +99,9 @@ class Limiter:
         now = self._clock.monotonic()
         self._sends: deque[float] = deque([now] * limit if starts_full else (), maxlen=limit)
         self._not_before = -math.inf
-        self._line: dict[str, _Waiter] = {}
+        self._line: dict[Hashable, _Waiter] = {}
         self._numbers = 0
-        self._favourite = ""
+        self._favourite: Hashable | None = None
         self._next_favour = -math.inf
         self._is_used_up = False
 
@@ -174,14 +174,14 @@ class Limiter:
 
     def _favour(self, waiter: _Waiter, now: float) -> None:
         """Let a sweep that has waited for long come before others, now and then."""
-        if not waiter.errand.is_sweep or self._favourite or now < self._next_favour:
+        if not waiter.errand.is_sweep or self._favourite is not None or now < self._next_favour:
             return
         if waiter.errand.name in self._line and now - waiter.since >= _SWEEP_PATIENCE * self._seconds:
             self._favourite = waiter.errand.name
             self._next_favour = now + self._seconds
 
     def _turn_away(self, waiter: _Waiter, now: float, wait: float) -> None:
-        if waiter.errand.name:
+        if waiter.errand.name is not None:
             waiter.expected_until = now + wait + _GRACE
             self._numbers += waiter.errand.name not in self._line
             self._line[waiter.errand.name] = waiter
@@ -200,10 +200,10 @@ class Limiter:
         for name in [name for name, waiter in self._line.items() if waiter.expected_until <= now]:
             self._forget(name)
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: Hashable) -> None:
         del self._line[name]
         if name == self._favourite:
-            self._favourite = ""
+            self._favourite = None
 
     def _tell(self, *, is_used_up: bool) -> None:
         if is_used_up is not self._is_used_up:

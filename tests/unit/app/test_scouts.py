@@ -1,0 +1,125 @@
+"""Who waits for a system that is away is called when it is back; meanwhile a few find out whether it is."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from reconciler.app.endpoints import Endpoints
+from reconciler.app.scouts import Scouts
+from reconciler.domain.errors import CircuitOpen
+from reconciler.domain.keys import Key
+from reconciler.resilience.breaker import Breaker
+from reconciler.resilience.errand import on_errand
+from reconciler.settings import Settings
+from reconciler.telemetry.metrics import Metrics
+from support.moments import ManualClock
+
+OUTSIDE = Settings().outside
+WAITING = [Key("DeploymentRecord", "shop", f"op-{number}") for number in range(5)]
+
+
+class Outage:
+    """Two Argo CDs, one of which is away; an agenda that only remembers what was put on it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.called: list[Key] = []
+        self.probes: list[tuple[Key, datetime]] = []
+        self.scouts = Scouts(add=self._add, clock=self.clock)
+        endpoints = Endpoints(OUTSIDE, self.clock, str, Metrics(), self.scouts.turned)
+        self.away, self.other = (
+            endpoints.make("argocd", f"http://127.0.0.1:{port}", Settings().argocd).breaker for port in (9, 10)
+        )
+        self.fail(self.away)
+
+    def _add(self, key: Key, due: datetime | None) -> None:
+        if due is None:
+            self.called.append(key)
+        else:
+            self.probes.append((key, due))
+
+    def fail(self, breaker: Breaker) -> None:
+        for _ in range(OUTSIDE.breaker_failures):
+            breaker.admit().failed()
+
+    def turn_away(self, *names: object, breaker: Breaker | None = None) -> None:
+        for name in names:
+            with on_errand(name), pytest.raises(CircuitOpen):
+                (breaker or self.away).check()
+
+    def look(self) -> datetime | None:
+        """Let the time of the probe come."""
+        key, due = self.probes[-1]
+        self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
+        return self.scouts.look(key)
+
+
+def test_a_few_look_when_the_system_may_be_probed_and_those_who_waited_longest_first() -> None:
+    outage = Outage()
+    outage.turn_away(*WAITING)
+    assert outage.called == []
+    outage.look()
+    assert outage.called == WAITING[:3]
+
+
+def test_all_look_when_it_is_back_also_who_was_turned_away_a_moment_ago() -> None:
+    outage = Outage()
+    outage.turn_away(*WAITING)
+    outage.look()
+    with outage.away.admit():
+        outage.turn_away(WAITING[1], WAITING[2])
+    assert sorted(outage.called[3:]) == WAITING[1:]
+    assert outage.scouts.look(outage.probes[-1][0]) is None
+
+
+def test_a_probe_that_fails_is_followed_by_the_next_with_others() -> None:
+    outage = Outage()
+    outage.turn_away(*WAITING)
+    outage.look()
+    outage.away.admit().failed()
+    outage.turn_away(*WAITING[:3])
+    outage.look()
+    assert outage.called[3:] == [WAITING[3], WAITING[4], WAITING[0]]
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["none asked", "who asked was stopped"])
+def test_others_go_where_none_of_the_scouts_has_found_out(is_stopped: bool) -> None:  # noqa: FBT001 - a table's column
+    outage = Outage()
+    outage.turn_away(*WAITING)
+    again = outage.look()
+    assert again is not None
+    assert again - outage.clock.now() == timedelta(seconds=10)
+    if is_stopped:
+        outage.away.admit().give_back()
+    outage.clock.advance(10)
+    outage.scouts.look(outage.probes[-1][0])
+    assert outage.called[3:] == WAITING[3:]
+
+
+def test_nobody_goes_while_a_probe_is_under_way_or_before_its_time() -> None:
+    outage = Outage()
+    outage.turn_away(*WAITING)
+    key, due = outage.probes[-1]
+    assert outage.scouts.look(key) == due
+    assert outage.called == []
+    outage.clock.advance((due - outage.clock.now()).total_seconds())
+    call = outage.away.admit()
+    outage.scouts.look(key)
+    assert outage.called == []
+    call.passed()
+
+
+def test_each_server_of_a_kind_has_scouts_of_its_own() -> None:
+    outage = Outage()
+    outage.fail(outage.other)
+    outage.turn_away(*WAITING[:4])
+    outage.turn_away(WAITING[4], breaker=outage.other)
+    outage.look()
+    assert outage.called == WAITING[4:]
+
+
+def test_feeds_come_back_by_themselves() -> None:
+    outage = Outage()
+    outage.turn_away("feed of argocd", WAITING[0])
+    outage.look()
+    assert outage.called == WAITING[:1]
