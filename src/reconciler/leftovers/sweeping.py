@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from reconciler.domain.annotations import RECONCILE_AT
 from reconciler.domain.answers import Answer
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import NotFound
+from reconciler.domain.errors import CircuitOpen, NotFound
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.leftovers import Leftover, leftover_of
 from reconciler.domain.resources import SetupStep, StepState
@@ -61,9 +61,12 @@ class Sweeper:
 
 
 def _due(body: Body) -> datetime | None:
-    """Return until when nothing is to be done; None when it is time."""
+    """Return until when nothing is to be done; None when it is time.
+
+    Whom an open breaker turned away it calls when the system is back, and sends to find out: then it is time.
+    """
     leftover = leftover_of(body)
-    if leftover is None or _token(body) != leftover.handled:
+    if leftover is None or _token(body) != leftover.handled or leftover.step.reason == CircuitOpen.__name__:
         return None
     return leftover.step.next_look_at
 

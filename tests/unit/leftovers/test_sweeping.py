@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.errors import Missing, Unavailable
+from reconciler.domain.errors import CircuitOpen, Missing, Unavailable
 from reconciler.domain.keys import Body, Key, Kind
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
 from reconciler.domain.outside.builds import Credential, Folder, Job, JobPath, JobShape
@@ -190,6 +190,18 @@ async def test_a_sweep_that_is_asked_for_comes_at_once_and_is_answered() -> None
     after = world.read(key)
     assert after is not None
     assert (after.handled, after.attempts) == ("now-please", before.attempts + 1)
+
+
+async def test_a_sweep_that_an_open_breaker_turned_away_looks_when_it_is_called() -> None:
+    world = SweepWorld()
+    world.argo.applications[APP] = application(APP, marker=OLD)
+    key = world.leave("Application", APP, "shop")
+    world.argo.outage = CircuitOpen("not asked", retry_after=timedelta(seconds=60), system="argocd")
+    await world.go_on(key)
+    world.clock.advance(60)
+    world.argo.outage = None
+    await world.go_on(key, seconds=10)
+    assert (world.argo.deleted, world.read(key)) == ([APP], None)
 
 
 async def test_looks_at_a_system_that_is_away_become_seldom() -> None:
