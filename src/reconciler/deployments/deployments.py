@@ -125,16 +125,27 @@ class Deployments:
             await self.engine.carry_out(work)
             ending = ending_of(scene, work.steps())
         if ending is None:
-            return work.record.status.next_look_at
+            return self._due(work)
         if being_built(work.steps()):
             work.is_winding_up = True
             await self.engine.carry_out(work)
             if being_built(work.steps()):
-                return work.record.status.next_look_at
+                return self._due(work)
         if why := way_back(scene, work.steps(), ending):
             return await self._go_back(work, why, ending)
         await self._conclude(work, ending)
         return await self._after_the_end(work.record)
+
+    def _due(self, work: DeploymentWork) -> datetime | None:
+        """Return when to look again: as its stages say, and no later than its own deadline."""
+        now, due = self.clock.now(), work.due()
+        end = self._end_by(work.record, now)
+        return min(due or end, end) if end is not None and end > now else due
+
+    def _end_by(self, record: DeploymentRecord, now: datetime) -> datetime | None:
+        """Return when the deployment must have ended; None while its time has not begun."""
+        began = record.status.slot_taken_at or broken_since(by_key(record.status.stages))
+        return began + self.deadline + paused_since(record.status.pauses, began, now) if began is not None else None
 
     async def _go_back(self, work: DeploymentWork, why: GoingBack, ending: Ending) -> datetime | None:
         """Put back what is current under the slot that is still ours; without it there is nothing to put back."""
@@ -191,9 +202,8 @@ class Deployments:
         if isinstance(why, Failed):
             return await self._end_without_scene(record, ending_with(why.reason, why.message))
         now, taken_at = self.clock.now(), record.status.slot_taken_at
-        due, began = why.until, taken_at or broken_since(by_key(record.status.stages))
-        if began is not None:
-            end = began + self.deadline + paused_since(record.status.pauses, began, now)
+        due = why.until
+        if (end := self._end_by(record, now)) is not None:
             due = min(due or end, end)
             if now >= end:
                 message = f"not done in {self.deadline}; waited for: {why.what}"

@@ -17,7 +17,15 @@ from reconciler.deployments.stages.sync import SyncStage
 from reconciler.domain.answers import Answer, Broken, Facts, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import Component, DeploymentRecord, GoingBack, Phase, StageName, StageStatus
+from reconciler.domain.resources import (
+    Component,
+    DeploymentRecord,
+    GoingBack,
+    Phase,
+    StageName,
+    StageStatus,
+    StepState,
+)
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
@@ -60,7 +68,8 @@ Deadlines = Mapping[StageName, timedelta]
 _GRACE = timedelta(minutes=10)
 """How long beyond its deadline we try to stop a build."""
 _DELETED_IN = timedelta(minutes=24)
-"""How long a record that is being deleted may go back: its end is still to be announced within half an hour."""
+"""How long a record that is being deleted may stop its builds or go back: within half an hour it is gone, and told."""
+_UNDER_WAY = (StepState.RUNNING, StepState.WAITING)
 _WINDING_UP = Waiting("what is being built to be stopped", reason="WindingUp")
 
 
@@ -128,6 +137,15 @@ class DeploymentWork:
         self.record.status = self.record.status.model_copy(update={"going_back": why})
         await self.store(steps)
 
+    def due(self) -> datetime | None:
+        """Return when to look again: as promised, and no later than the time of a stage is over.
+
+        What keeps an act from being sent promises a look too, and knows of no deadline.
+        """
+        now = self._clock.now()
+        ends = (self._next_end(step, now) for step in self.steps().values() if step.state in _UNDER_WAY)
+        return min((at for at in (self.record.status.next_look_at, *ends) if at is not None), default=None)
+
     async def reread(self) -> dict[StepKey, StageStatus]:
         """Read the record from the API server."""
         key = Key(self.record.kind, self.record.namespace, self.record.name)
@@ -156,11 +174,12 @@ class DeploymentWork:
 
     async def _wind_up(self, scene: Scene, component: Component, step: StageStatus, late: Failed | None) -> Answer:
         """Stop a build; one that is late has failed when it is stopped, or when that does not succeed for long."""
-        if late is None:
-            return await self._stages.build.wind_up(scene, component, step)
-        if scene.now >= self._deadline(step, scene.now) + _GRACE:
-            return replace(late, message=f"{late.message}; the build could not be stopped")
+        if scene.now >= self._gives_up_at(step, scene.now):
+            in_vain = "the build could not be stopped"
+            return replace(late, message=f"{late.message}; {in_vain}") if late else Skipped(in_vain)
         answer = await self._stages.build.wind_up(scene, component, step)
+        if late is None:
+            return answer
         match answer:
             case Skipped():
                 return late
@@ -190,14 +209,23 @@ class DeploymentWork:
             return min(deadline, deleted_at + _DELETED_IN)
         return deadline
 
+    def _gives_up_at(self, step: StageStatus, now: datetime) -> datetime:
+        """Return until when it is tried to stop a build."""
+        in_vain, deleted_at = self._deadline(step, now) + _GRACE, self.record.metadata.deleted_at
+        return min(in_vain, deleted_at + _DELETED_IN) if deleted_at is not None else in_vain
+
     def _bounded(self, answer: Answer, step: StageStatus, now: datetime) -> Answer:
         """Look again no later than the stage's deadline."""
-        if self._limit(step) is None or not isinstance(answer, Waiting | Broken):
+        if not isinstance(answer, Waiting | Broken) or (end := self._next_end(step, now)) is None:
             return answer
-        deadline = self._deadline(step, now)
-        if deadline <= now:
-            deadline += _GRACE
-        return replace(answer, until=min(answer.until or deadline, deadline)) if deadline > now else answer
+        return replace(answer, until=min(answer.until or end, end))
+
+    def _next_end(self, step: StageStatus, now: datetime) -> datetime | None:
+        """Return the next moment at which a stage's time is over, however it stands."""
+        if self._limit(step) is None:
+            return None
+        ends = (self._deadline(step, now), self._gives_up_at(step, now))
+        return min((end for end in ends if end > now), default=None)
 
 
 _LAST = "lastWait"

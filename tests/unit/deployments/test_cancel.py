@@ -124,6 +124,20 @@ async def test_a_deleted_record_is_let_go_within_half_an_hour_even_when_nothing_
     assert world.holder() == ""
 
 
+async def test_a_deleted_record_whose_build_cannot_be_stopped_is_let_go_within_half_an_hour() -> None:
+    world = World()
+    key = world.ask()
+    await world.until_waiting_in(StageName.BUILD, key)
+    world.outside.jenkins.outage = Unavailable("refused", system="jenkins")
+    world.store.remove(key)
+    began = world.clock.now()
+    while world.store.read(key) is not None:
+        due = await world.look(key)
+        world.clock.advance(max(1.0, (due - world.clock.now()).total_seconds()) if due else 0)
+        assert world.clock.now() - began < timedelta(minutes=30)
+    assert world.holder() == ""
+
+
 async def test_in_an_environment_that_is_removed_nothing_is_put_back() -> None:
     world, key = await syncing()
     world.store.remove(world.environment)

@@ -1,10 +1,11 @@
 """How deployments end that do not succeed, and what is left of them: nothing running, the slot free."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from reconciler.domain.errors import Unavailable
+from reconciler.domain.errors import CircuitOpen, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.builds import BuildState
 from reconciler.domain.resources import DNSZone, Environment, StageName, StepState
@@ -191,6 +192,31 @@ async def test_a_stage_is_looked_at_no_later_than_at_its_deadline() -> None:
     due = await world.look(key)
     assert due is not None
     assert due <= stage.started_at + timedelta(minutes=10)
+
+
+async def test_a_stage_whose_act_is_turned_away_is_looked_at_no_later_than_at_its_deadline() -> None:
+    world = World()
+    world.outside.jenkins.outage = Unavailable("refused", system="jenkins")
+    key = world.ask()
+    await world.until_waiting_in(StageName.BUILD, key)
+    world.clock.advance(3500)
+    world.outside.jenkins.outage = None
+
+    async def start_build(*_: object) -> None:
+        raise CircuitOpen("not asked", retry_after=timedelta(seconds=30), system="jenkins")
+
+    world.outside.jenkins.start_build = start_build  # type: ignore[method-assign,assignment]
+    assert await world.look(key) == EIGHT + timedelta(minutes=60)
+
+
+async def test_a_deployment_is_looked_at_no_later_than_at_its_own_deadline() -> None:
+    world = World()
+    world.deployments = replace(world.deployments, deadline=timedelta(minutes=3))
+    world.outside.jenkins.runs = timedelta(hours=9)
+    key = world.ask()
+    await world.until_waiting_in(StageName.BUILD, key)
+    world.clock.advance(60)
+    assert await world.look(key) == EIGHT + timedelta(minutes=3)
 
 
 async def test_an_unknown_project_is_waited_for_ten_minutes() -> None:
