@@ -41,8 +41,9 @@ class System:
 
 @dataclass
 class StartedBuild:
-    """A build and what it will come to."""
+    """A build, the job it is in, and what it will come to."""
 
+    path: JobPath
     key: BuildKey
     parameters: Mapping[str, str]
     at: datetime
@@ -71,22 +72,22 @@ class BuildServer(System):
     async def find_build(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
         self.up()
         self.searches += 1
-        found = next((one for one in self.builds if one.key == key and one.at >= since), None)
+        found = next((one for one in self._in(path, key) if one.at >= since), None)
         return self._as_seen(found) if found else None
 
     async def find_builds(self, path: JobPath, key: BuildKey, since: datetime) -> tuple[Build, ...]:
         self.up()
         self.searches += 1
-        return tuple(self._as_seen(one) for one in self.builds if one.key == key and one.at >= since)
+        return tuple(self._as_seen(one) for one in self._in(path, key) if one.at >= since)
 
     def twins(self, path: JobPath, key: BuildKey) -> tuple[Build, ...]:
-        return tuple(self._as_seen(one) for one in self.builds if one.key == key)[1:]
+        return tuple(self._as_seen(one) for one in self._in(path, key))[1:]
 
     async def start_build(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int | None:
         self.up()
         results = self.results.get(key.component) or [BuildState.PASSED]
         result = results[min(self.count(key.component), len(results) - 1)]
-        self.builds.append(StartedBuild(key, dict(parameters), self.clock.now(), result))
+        self.builds.append(StartedBuild(path, key, dict(parameters), self.clock.now(), result))
         if self.keeps is not None:
             self.declare(self.keeps)
         self.after_act()
@@ -141,6 +142,9 @@ class BuildServer(System):
             and (one.parameters["IMAGE"], one.parameters["IMAGE_TAG"]) == (image, tag)
             for one in self.builds
         )
+
+    def _in(self, path: JobPath, key: BuildKey) -> list[StartedBuild]:
+        return [one for one in self.builds if (one.path, one.key) == (path, key)]
 
     def _as_seen(self, one: StartedBuild) -> Build:
         number, age = self.builds.index(one) + 1, self.clock.now() - one.at

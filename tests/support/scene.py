@@ -109,9 +109,14 @@ class Outside:
         self.all: tuple[System, ...] = (self.jenkins, self.registry, self.argo, self.dns, self.probe)
         self.asked_as: list[Where] = []
         """With which endpoints and credentials things were removed."""
+        self.built_at: dict[str, BuildServer] = {}
+        """Build servers that are not the operator's own, by endpoint."""
+        self.built_as: list[Where] = []
+        """With which endpoints and credentials builds were asked for and looked for."""
 
-    async def builds(self, settings: JenkinsSettings) -> BuildServer:
-        return self.jenkins
+    async def builds(self, where: Where, folder: str) -> BuildServer:
+        self.built_as.append(where)
+        return self.built_at.get(where.endpoint, self.jenkins)
 
     async def images(self, settings: ContainerRegistry) -> Registry:
         return self.registry

@@ -160,10 +160,10 @@ class Connections:
 
     # Jenkins
 
-    async def builds(self, settings: JenkinsSettings) -> JenkinsLine:
-        """Return the builds of the server that the settings name."""
-        line = await self._jenkins_line(where_of(settings))
-        await line.follow(settings.spec.folder)
+    async def builds(self, where: Where, folder: str) -> JenkinsLine:
+        """Return the builds of a server, ready to list a folder of it."""
+        line = await self._jenkins_line(where)
+        await line.follow(folder)
         return line
 
     async def _jenkins_line(self, named: Where) -> JenkinsLine:
@@ -187,7 +187,7 @@ class Connections:
 
     async def jobs(self, settings: JenkinsSettings) -> JobsRoster:
         """Return the jobs of the server that the settings name."""
-        client = (await self.builds(settings)).client
+        client = (await self._jenkins_line(where_of(settings))).client
         return self._jobs.setdefault(client, JobsRoster(client, self._clock))
 
     async def removable_items(self, where: Where) -> Jenkins:

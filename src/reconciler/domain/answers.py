@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.domain.changes import Change
+from reconciler.domain.resources import Place
 
 Facts = Mapping[str, str]
 """What came back from the world and is worth keeping: `externalId`, `url`, `digest`, `image`, `address`, ..."""
@@ -60,6 +61,7 @@ class Nudge:
         before: what was there, for the audit.
         is_repeatable: doing it twice under the same identity is the same as doing it once (a PUT, a guarded write).
         change: what it does to which object, where that is known before: printed as a plan, told as drift.
+        place: what it is done in, where its effect is to be found only there: kept with the claim.
     """
 
     identity: str
@@ -70,6 +72,7 @@ class Nudge:
     before: str = ""
     is_repeatable: bool = False
     change: Change | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

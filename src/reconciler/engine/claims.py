@@ -28,7 +28,7 @@ def claim_or_hold(step: Step, nudge: Nudge, now: datetime, me: Incarnation, pati
     """
     claim = step.claim
     if claim is None or claim.key != nudge.identity or claim.settled is Settled.NOT_SENT or nudge.is_repeatable:
-        return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
+        return _claim(nudge, now, me)
     visible_at = claim.at + patience.request + patience.send + timedelta(seconds=nudge.settle)
     if now < visible_at:
         return _held(claim, nudge, visible_at)
@@ -36,7 +36,7 @@ def claim_or_hold(step: Step, nudge: Nudge, now: datetime, me: Incarnation, pati
         return _held(claim.model_copy(update={"absent_since": now}), nudge, now + patience.between_searches)
     if now < claim.absent_since + patience.between_searches:
         return _held(claim, nudge, claim.absent_since + patience.between_searches)
-    return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now)
+    return _claim(nudge, now, me)
 
 
 def seen(step: S, answer: Answer) -> S:
@@ -52,6 +52,10 @@ def seen(step: S, answer: Answer) -> S:
 
 
 _NO_SEARCH = frozenset({"Unavailable", "RateLimited", "CircuitOpen"})
+
+
+def _claim(nudge: Nudge, now: datetime, me: Incarnation) -> Claim:
+    return Claim(key=nudge.identity, replica=me.replica, incarnation=me.id, at=now, place=nudge.place)
 
 
 def _held(claim: Claim, nudge: Nudge, until: datetime) -> Held:

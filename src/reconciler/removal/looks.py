@@ -88,7 +88,9 @@ class Looks:
             case "Job":
                 folder, _, name = thing.name.rpartition("/")
                 items = await self.systems.removable_items(thing.where)
-                return "a build that runs there" if await items.is_building(JobPath(folder, name)) else ""
+                if await items.is_building(JobPath(folder, name)):
+                    return "a build that runs there"
+                return "a deployment whose build was asked for there" if self.neighbours.is_followed(thing) else ""
             case "Repository":
                 projects = await self.systems.removable_projects(thing.where)
                 users = await projects.list_users(thing.name, thing.place)

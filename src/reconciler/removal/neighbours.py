@@ -1,13 +1,13 @@
-"""Who else lives: whether a folder is used, and whether a thing was taken over by a resource made anew."""
+"""Who else lives: whether a folder or a job is used, and whether a thing was taken over by a resource made anew."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.domain.errors import NotFound
 from reconciler.domain.keys import CONFIG_MAP, Body, Key
 from reconciler.domain.leftovers import is_leftover, leftover_of
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import JenkinsSettings
+from reconciler.domain.resources import DeploymentRecord, JenkinsSettings, Place, StepState
 from reconciler.domain.things import Thing
 from reconciler.engine.store import Store
 
@@ -40,6 +40,19 @@ class Neighbours:
                 return True
         return False
 
+    def is_followed(self, job: Thing) -> bool:
+        """Tell whether a deployment that goes on asked for a build in a job, and has not seen its end.
+
+        It may have ended there: whoever takes the job away takes the news of that away as well.
+        """
+        where = self.endpoint(job.system, job.where.endpoint)
+        records = self.store.list_(DeploymentRecord.kind, job.marker.namespace, active_only=True)
+        return any(
+            (self.endpoint(job.system, place.endpoint), place.name) == (where, job.name)
+            for record in records
+            for place in _places_in(record)
+        )
+
     def has_lost_owner(self, marker: Marker, ours: Marker) -> bool:
         """Tell whether a thing was made by a resource of the same kind and operator that is not there any more.
 
@@ -71,6 +84,14 @@ class Neighbours:
         except NotFound:
             return False
         return body["metadata"]["uid"] != marker.uid and _has(body, thing)
+
+
+def _places_in(record: Body) -> Iterator[Place]:
+    """Yield where the stages of a deployment that have not ended claimed something."""
+    for stage in (record.get("status") or {}).get("stages") or ():
+        place = (stage.get("claim") or {}).get("place")
+        if place and not StepState(stage["state"]).is_end:
+            yield Place.model_validate(place)
 
 
 def _has(body: Body, thing: Thing) -> bool:

@@ -9,9 +9,9 @@ from reconciler.domain.keys import Key
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape
 from reconciler.domain.outside.builds import Job, JobPath, JobShape
 from reconciler.domain.ownership import Marker
-from reconciler.domain.resources import ArgoSettings, GitCredential, JenkinsSettings
+from reconciler.domain.resources import ArgoSettings, DeploymentRecord, GitCredential, JenkinsSettings
 from support.projects import ARGO, JENKINS, PROJECT, SetupWorld
-from support.scene import SPACE, Killed, kill_at
+from support.scene import SPACE, Killed, kill_at, record
 
 THEIRS = Marker("cluster-2", "JenkinsSettings", "x", "y", "z")
 GIT = "https://git.example.com/acme/shop.git"
@@ -83,6 +83,60 @@ async def test_a_job_in_which_a_build_runs_stays_until_it_has_ended_and_the_sett
     await world.settings.look(JENKINS)
     assert set(world.jenkins.jobs) == {"teams/old/two"}
     assert world.store.status(JENKINS)["waitingFor"] == ""
+
+
+def building_in(world: SetupWorld, job: str, endpoint: str = "", **status: Any) -> Key:
+    """Have a deployment that goes on and asked for its build in a job; whether that has ended nobody has seen."""
+    claim = {"key": "op-1/api/1", "replica": "r", "incarnation": "i", "at": "2026-11-23T08:00:00Z"}
+    claim |= {"place": {"endpoint": endpoint, "credentials": "", "name": job}}
+    stage = {"name": "build", "component": "api", "state": "Waiting", "claim": claim}
+    body = world.store.put({**record(), "status": {"phase": "Running", "stages": [stage], **status}})
+    return Key(DeploymentRecord.kind, SPACE, body["metadata"]["name"])
+
+
+async def test_a_job_stays_until_every_deployment_has_seen_the_end_of_the_build_that_it_asked_for_there() -> None:
+    world = await with_job()
+    deployment = building_in(world, "teams/old/one", "https://jenkins.own/")
+    world.store.edit(JENKINS, job="two")
+    await world.settings.look(JENKINS)
+    assert set(world.jenkins.jobs) == {"teams/old/one", "teams/old/two"}
+    assert world.conditions(JENKINS)["Ready"] == ("True", "Ready")
+    assert "is used by a deployment whose build was asked for there" in world.store.status(JENKINS)["waitingFor"]
+    world.store.vanish(deployment)
+    world.clock.advance(60)
+    await world.settings.look(JENKINS)
+    assert set(world.jenkins.jobs) == {"teams/old/two"}
+
+
+@pytest.mark.parametrize(
+    ("job", "endpoint", "status"),
+    [
+        ("teams/old/two", "", {}),
+        ("teams/old/one", "https://other.example", {}),
+        ("teams/old/one", "", {"phase": "Succeeded"}),
+    ],
+    ids=["in another job", "on another server", "ended"],
+)
+async def test_a_deployment_that_expects_nothing_there_keeps_no_job(
+    job: str, endpoint: str, status: dict[str, str]
+) -> None:
+    world = await with_job()
+    building_in(world, job, endpoint, **status)
+    world.store.edit(JENKINS, job="two")
+    await world.settings.look(JENKINS)
+    assert set(world.jenkins.jobs) == {"teams/old/two"}
+
+
+async def test_a_deployment_whose_build_has_ended_keeps_no_job() -> None:
+    world = await with_job()
+    deployment = building_in(world, "teams/old/one")
+    body = world.store.read(deployment)
+    assert body is not None
+    body["status"]["stages"][0]["state"] = "Done"
+    world.store.put(body)
+    world.store.edit(JENKINS, job="two")
+    await world.settings.look(JENKINS)
+    assert set(world.jenkins.jobs) == {"teams/old/two"}
 
 
 async def test_a_project_is_ready_while_a_former_job_of_it_is_still_used() -> None:

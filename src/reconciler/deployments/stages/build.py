@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.deployments.parameters import DeclaringJobs, before_start, is_repairing, no_job
+from reconciler.deployments.places import path_of, place_now, places_of, where_in
 from reconciler.deployments.scene import Scene
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Skipped, Waiting
 from reconciler.domain.errors import NotFound
 from reconciler.domain.names import image_tag
 from reconciler.domain.outside.builds import Build, BuildKey, BuildState, JobPath, Parameters
-from reconciler.domain.resources import Component, DeploymentRecord, JenkinsSettings, Settled, StageStatus
-from reconciler.domain.wanted import image_name, job_path, repository_of
+from reconciler.domain.resources import Component, DeploymentRecord, Place, Settled, StageStatus
+from reconciler.domain.things import Where
+from reconciler.domain.wanted import image_name, repository_of
 
 _LOOK_AGAIN = timedelta(minutes=5)
 _SEEN_SOON = timedelta(seconds=20)
@@ -58,9 +60,18 @@ class Builds(DeclaringJobs, Protocol):
 class BuildServers(Protocol):
     """All build servers."""
 
-    async def builds(self, settings: JenkinsSettings) -> Builds:
-        """Return the builds of the server that the settings name. Raises Missing when its Secret is not there."""
+    async def builds(self, where: Where, folder: str) -> Builds:
+        """Return the builds of a server, ready to list a folder of it. Raises Missing when its Secret is not there."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A job, and the builds of the server that it is on."""
+
+    builds: Builds
+    path: JobPath
+    place: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,33 +85,22 @@ class BuildStage:
 
     async def look(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
         """Answer how the build stands."""
-        builds = await self.servers.builds(scene.jenkins)
-        path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
-        start = self._start(builds, path, key, scene, component, step)
-        if _was_never_started(step):
-            return await before_start(scene, builds, path, start)
         if _is_stopping(step):
             return await self.wind_up(scene, component, step)
-        build = await self._find(builds, path, key, step, scene.now)
-        if build is not None:
-            twin = self._stop_twin(builds, path, build, start.identity, step)
-            return twin or self._answer(builds, path, build, scene.now, _message_of(step))
-        if _has_stopped_twin(step):
-            return _gone(component.name, step, scene.now)
-        if self._is_still_to_show(step, scene.now):
-            builds.want(path, key, scene.now + _LOOK_AGAIN)
-            what = f"the build of {component.name} to appear"
-            return Waiting(what, scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
-        return await before_start(scene, builds, path, start) if _is_proved_absent(step, scene.now) else start
+        is_first = _was_never_started(step)
+        if not is_first and (answer := await self._follow(scene, component, step)):
+            return answer
+        site = await self._site(scene, place_now(scene))
+        start = self._start(site, scene, component, step)
+        is_to_start = is_first or _is_proved_absent(step, scene.now)
+        return await before_start(scene, site.builds, site.path, start) if is_to_start else start
 
     async def wind_up(self, scene: Scene, component: Component, step: StageStatus) -> Answer:
         """Answer whether nothing of ours is built any more; nudge by stopping what is."""
         claim = step.claim
         if claim is None or _was_never_started(step):
             return Skipped("nothing was started")
-        builds = await self.servers.builds(scene.jenkins)
-        path, key = job_path(scene.project.name, scene.jenkins), build_key(scene.record, component, step.attempt)
-        found = await builds.find_builds(path, key, step.started_at or claim.at)
+        site, found = await self._search(scene, component, step, step.started_at or claim.at)
         if not found and self._may_still_show(step, scene.now):
             what = f"the build of {component.name} to appear, to be stopped"
             return Waiting(what, scene.now + _SEEN_SOON, system="jenkins")
@@ -112,24 +112,56 @@ class BuildStage:
             return Waiting(what, claim.at + _ENDS_SOON, system="jenkins")
         return Nudge(
             identity=f"{build_identity(scene.record, component, step)}{_STOP}",
-            act=lambda: _stop(builds, path, build),
+            act=lambda: _stop(site, build),
             what=f"stop the build of {component.name}",
             system="jenkins",
             before=build.state,
             is_repeatable=True,
+            place=site.place,
         )
 
-    async def _find(
-        self, builds: Builds, path: JobPath, key: BuildKey, step: StageStatus, now: datetime
-    ) -> Build | None:
+    async def _site(self, scene: Scene, place: Place) -> Site:
+        path = path_of(place)
+        return Site(await self.servers.builds(where_in(place, scene.record.namespace), path.folder), path, place)
+
+    async def _search(
+        self, scene: Scene, component: Component, step: StageStatus, since: datetime
+    ) -> tuple[Site, Sequence[Build]]:
+        """Return what a complete search finds in the first place that has anything, and that place; else the last."""
+        first, *others = places_of(scene, step)
+        key = build_key(scene.record, component, step.attempt)
+        site = await self._site(scene, first)
+        found = await site.builds.find_builds(site.path, key, since)
+        for place in others:
+            if not found:
+                site = await self._site(scene, place)
+                found = await site.builds.find_builds(site.path, key, since)
+        return site, found
+
+    async def _follow(self, scene: Scene, component: Component, step: StageStatus) -> Answer | None:
+        """Answer how the build stands that was asked for; None when it is nowhere and should be seen by now."""
+        key = build_key(scene.record, component, step.attempt)
+        for place in places_of(scene, step):
+            site = await self._site(scene, place)
+            build = await self._find(site, key, step, scene.now)
+            if build is not None:
+                twin = self._stop_twin(site, build, build_identity(scene.record, component, step), step)
+                return twin or self._answer(site, build, scene.now, _message_of(step))
+            if self._is_still_to_show(step, scene.now) and not _has_stopped_twin(step):
+                site.builds.want(site.path, key, scene.now + _LOOK_AGAIN)
+                what = f"the build of {component.name} to appear"
+                return Waiting(what, scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
+        return _gone(component.name, step, scene.now) if _has_stopped_twin(step) else None
+
+    async def _find(self, site: Site, key: BuildKey, step: StageStatus, now: datetime) -> Build | None:
         """Return the build, by the shared list where that can have it, else by a search of our own."""
         assert step.claim is not None  # noqa: S101 - asked only for what was claimed
         if _has_stopped_twin(step):
-            return await builds.find_build(path, key, step.started_at or step.claim.at)
-        build = builds.latest(path, key, step.claim.at)
+            return await site.builds.find_build(site.path, key, step.started_at or step.claim.at)
+        build = site.builds.latest(site.path, key, step.claim.at)
         if build is not None or (step.claim.settled is Settled.DONE and self._is_still_to_show(step, now)):
             return build
-        return await builds.find_build(path, key, step.claim.at)
+        return await site.builds.find_build(site.path, key, step.claim.at)
 
     def _is_still_to_show(self, step: StageStatus, now: datetime) -> bool:
         """Tell whether an accepted build may still be on its way into queue or list."""
@@ -144,27 +176,35 @@ class BuildStage:
             step.claim.settled is Settled.UNKNOWN and now < step.claim.at + _SENT_BY + self.quiet_period
         )
 
-    def _stop_twin(self, builds: Builds, path: JobPath, build: Build, identity: str, step: StageStatus) -> Nudge | None:
+    def _stop_twin(self, site: Site, build: Build, identity: str, step: StageStatus) -> Nudge | None:
         """Return what stops a twin of the build: the lowest number counts. Each is asked to stop once."""
         stopped = step.facts.get(_TWINS, "").split(", ")
-        alive = (one for one in builds.twins(path, build.key) if one.state in _ALIVE)
+        alive = (one for one in site.builds.twins(site.path, build.key) if one.state in _ALIVE)
         twin = next((one for one in alive if _name_of(one) not in stopped), None)
         if twin is None or twin.number is None:
             return None
         name = _name_of(twin)
 
         async def act() -> Facts:
-            await builds.stop(path, twin)
+            await site.builds.stop(site.path, twin)
             return {_TWINS: ", ".join([*filter(None, stopped), name])}
 
         what = f"stop build {name}, which runs for the same request as build {_name_of(build)}"
-        return Nudge(f"{identity}{_TWIN}{name}", act, what, system="jenkins", before=twin.state, is_repeatable=True)
+        return Nudge(
+            f"{identity}{_TWIN}{name}",
+            act,
+            what,
+            system="jenkins",
+            before=twin.state,
+            is_repeatable=True,
+            place=site.place,
+        )
 
-    def _answer(self, builds: Builds, path: JobPath, build: Build, now: datetime, message: str) -> Answer:
+    def _answer(self, site: Site, build: Build, now: datetime, message: str) -> Answer:
         facts = {"externalId": str(build.number or build.queue_id or ""), "url": build.url}
         match build.state:
             case BuildState.QUEUED | BuildState.RUNNING:
-                builds.want(path, build.key, now + _LOOK_AGAIN)
+                site.builds.want(site.path, build.key, now + _LOOK_AGAIN)
                 what = f"the build of {build.key.component}, {build.state}{f' at {build.url}' if build.url else ''}"
                 reason = "Building" if build.state is BuildState.RUNNING else "BuildQueued"
                 return Waiting(what, now + _LOOK_AGAIN, reason=reason, facts=facts, system="jenkins")
@@ -175,22 +215,15 @@ class BuildStage:
             case BuildState.PASSED:
                 return Done(facts, message)
 
-    def _start(
-        self,
-        builds: Builds,
-        path: JobPath,
-        key: BuildKey,
-        scene: Scene,
-        component: Component,
-        step: StageStatus,
-    ) -> Nudge:
+    def _start(self, site: Site, scene: Scene, component: Component, step: StageStatus) -> Nudge:
+        key = build_key(scene.record, component, step.attempt)
         parameters = build_parameters(scene, component, key, self.own_registry)
 
         async def act() -> Facts:
             try:
-                queue_id = await builds.start_build(path, key, parameters)
+                queue_id = await site.builds.start_build(site.path, key, parameters)
             except NotFound as error:
-                raise no_job(scene, path) from error
+                raise no_job(scene, site.path) from error
             return {"externalId": f"queue/{queue_id}"} if queue_id else {}
 
         return Nudge(
@@ -199,6 +232,7 @@ class BuildStage:
             what=f"start the build of {component.name}",
             system="jenkins",
             settle=self.quiet_period.total_seconds(),
+            place=site.place,
         )
 
 
@@ -249,8 +283,8 @@ def _was_never_started(step: StageStatus) -> bool:
     )
 
 
-async def _stop(builds: Builds, path: JobPath, build: Build) -> Facts:
-    await builds.stop(path, build)
+async def _stop(site: Site, build: Build) -> Facts:
+    await site.builds.stop(site.path, build)
     return {}
 
 

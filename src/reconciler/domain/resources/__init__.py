@@ -38,7 +38,7 @@ from reconciler.domain.resources.settings import (
     GitCredential,
     JenkinsSettings,
 )
-from reconciler.domain.resources.step import Claim, Settled, SetupStep, Step, StepState
+from reconciler.domain.resources.step import Claim, Place, Settled, SetupStep, Step, StepState
 
 KINDS: tuple[type[Resource], ...] = (
     DevOpsProject,
@@ -84,6 +84,7 @@ __all__ = [
     "Model",
     "Pause",
     "Phase",
+    "Place",
     "Reference",
     "Resource",
     "Rollback",

@@ -33,11 +33,24 @@ class Settled(StrEnum):
     RESOLVED = "Resolved"
 
 
+class Place(Model):
+    """What an act is done in, and how that is reached: settings may name another when its effect is looked for."""
+
+    endpoint: Url = Field(default="", description="Of the system; empty for the operator's own.")
+    credentials: Annotated[str, StringConstraints(max_length=253)] = Field(
+        default="", description="The Secret that is used; empty for the operator's own credentials."
+    )
+    name: Annotated[str, StringConstraints(max_length=384)] = Field(
+        description="As the system knows it: `<folder>/<job>`."
+    )
+
+
 class Claim(Model):
     """A stored nudge: nothing is changed outside before this is written.
 
     Attributes:
         key: the identity of what is done.
+        place: what it is done in, where its effect is to be found only there.
         incarnation: one life of one replica; nobody acts on an open claim again until its absence is proved twice.
         absent_since: when a complete search found nothing for the first time after the claim had to be visible.
         settled: how the act ended, as far as its maker saw.
@@ -47,6 +60,7 @@ class Claim(Model):
     replica: Word
     incarnation: Word
     at: Moment
+    place: Place | None = None
     absent_since: Moment | None = None
     settled: Settled = Settled.UNKNOWN
 
