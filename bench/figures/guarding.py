@@ -20,7 +20,7 @@ async def guarding(table: Table, *, quick: bool) -> None:
 
     async def guarded() -> None:
         breaker.check()
-        async with permits.permit():
+        async with permits:
             await limiter.acquire(_PATIENCE)
             with breaker.admit():
                 await _nothing()

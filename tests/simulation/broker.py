@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -60,6 +60,10 @@ class Broker:
             self.put(message.routing_key, message)
         else:
             self.put(self._keys[message.routing_key], message)
+
+    def kept(self) -> Iterator[Message]:
+        """Yield what is not lost: what waits, dead letters, and what is in somebody's hands and not settled."""
+        yield from itertools.chain(*self.queues.values(), self.waiting, *(line.unsettled() for line in self.lines))
 
     def put(self, queue: str, message: Message, *, first: bool = False) -> None:
         messages = self.queues[queue]
@@ -176,6 +180,9 @@ class BrokerLine:
     @property
     def state(self) -> SimpleNamespace:
         return SimpleNamespace(connected=self.is_connected)
+
+    def unsettled(self) -> Iterator[Message]:
+        return itertools.chain(*(one.unsettled for one in self._subscriptions))
 
     def forget(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:

@@ -346,8 +346,7 @@ class Scenario:
         """Rule 1: what is acknowledged is stored, kept or answered."""
         self._tempt(0.1)
         broker, operation = self.outside.broker, message.message_id
-        kept = [*broker.queues[broker.topology.dead], *broker.waiting, *(m for q in broker.queues.values() for m in q)]
-        is_kept = any(one.body == message.body for one in kept)
+        is_kept = any(one.body == message.body for one in broker.kept())
         is_told = any(beat["operation_id"] == operation for beat in broker.heartbeats)
         if not (is_kept or is_told or self._is_stored(operation)):
             self.world.fail("rule 1", f"{operation} is acknowledged and nowhere to be found")

@@ -170,7 +170,7 @@ class Endpoint:
         with self._watched(asked.operation):
             self._check()
             merged = content_type | await self._authorized(url) | lower(headers)
-            async with self.permits.permit():
+            async with self.permits:
                 await self._take_place()
                 if asked.is_change:
                     ask_leave()

@@ -128,7 +128,8 @@ class Limiter:
         now, asker = self._clock.monotonic(), errand()
         if not self._line and not asker.is_sweep and (place := self._place(0, now)) <= now + patience:
             self._sends.append(place)
-            self._tell(is_used_up=False)
+            if self._is_used_up:
+                self._tell(is_used_up=False)
             return place - now
         self._forget_the_late(now)
         waiter = self._line.get(asker.name) or _Waiter(asker, self._numbers, now)

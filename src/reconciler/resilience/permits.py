@@ -22,7 +22,7 @@ def _unheard(_: bool) -> None:  # noqa: FBT001 - a row
 
 
 class Permits:
-    """A concurrency bound with a short, fair wait.
+    """A concurrency bound with a short, fair wait: who holds a permit is inside of it (`async with permits`).
 
     Attributes:
         bound: so many at once.
@@ -61,21 +61,26 @@ class Permits:
         """How many wait for a place now."""
         return len(self._urgent) + len(self._sweeps)
 
-    def permit(self) -> "Permit":
-        """Hold one place inside. Entering raises Unavailable when none is free in time; nothing was asked then."""
-        return Permit(self)
-
-    async def take(self) -> None:
-        """Take a place. Raises Unavailable."""
+    async def __aenter__(self) -> None:
+        """Take a place. Raises Unavailable when none is free in time; nothing was asked then."""
         is_sweep = errand().is_sweep
         if self._is_free_for(is_sweep=is_sweep):
             self.taken += 1
         else:
             await self._wait_for_place(is_sweep=is_sweep)
 
-    def give_back(self) -> None:
-        """Give a place back, and on to whoever is next."""
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the place back, and on to whoever is next."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         self.taken -= 1
+        if self._is_used_up or self._urgent or self._sweeps:
+            self._give_on()
+
+    def _give_on(self) -> None:
         while (line := self._next_line()) is not None:
             place = line.popleft()
             if not place.done():  # else it gives up just now
@@ -94,7 +99,7 @@ class Permits:
                 await place
         except (TimeoutError, asyncio.CancelledError) as error:
             if place.done() and not place.cancelled():
-                self.give_back()  # it was given in the same turn of the loop
+                self._give_back()  # it was given in the same turn of the loop
             elif place in line:
                 line.remove(place)
             if isinstance(error, asyncio.CancelledError):
@@ -124,20 +129,3 @@ class Permits:
         if is_used_up is not self._is_used_up:
             self._is_used_up = is_used_up
             self._used_up(is_used_up)
-
-
-class Permit:
-    """One place, held between entering and leaving."""
-
-    __slots__ = ("_permits",)
-
-    def __init__(self, permits: Permits) -> None:
-        self._permits = permits
-
-    async def __aenter__(self) -> None:
-        await self._permits.take()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._permits.give_back()

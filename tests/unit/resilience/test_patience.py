@@ -73,7 +73,7 @@ async def test_permits_go_to_who_came_first() -> None:
     order: list[int] = []
 
     async def take(number: int) -> None:
-        async with permits.permit():
+        async with permits:
             order.append(number)
             await asyncio.sleep(0)
 
@@ -84,11 +84,11 @@ async def test_permits_go_to_who_came_first() -> None:
 @pytest.mark.parametrize("patience", [timedelta(0), timedelta(milliseconds=1)])
 async def test_nobody_waits_long_for_a_permit(patience: timedelta) -> None:
     permits = Permits(1, patience=patience, name="shopd")
-    async with permits.permit():
+    async with permits:
         with pytest.raises(Unavailable, match="shopd: 1 requests are under way"):
-            async with permits.permit():
+            async with permits:
                 pass
-    async with permits.permit():
+    async with permits:
         assert permits.taken == 1
 
 
@@ -96,21 +96,21 @@ async def test_a_cancelled_waiter_keeps_no_permit() -> None:
     permits = Permits(1, patience=timedelta(seconds=20))
 
     async def take() -> None:
-        async with permits.permit():
+        async with permits:
             pass
 
-    async with permits.permit():
+    async with permits:
         waiting = asyncio.ensure_future(take())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with permits.permit():
+    async with permits:
         assert permits.taken == 1
 
 
 async def hold(permits: Permits, order: list[str], name: str, *, is_sweep: bool = False) -> None:
     with sweeping() if is_sweep else nullcontext():
-        async with permits.permit():
+        async with permits:
             order.append(name)
             await asyncio.sleep(0)
 
@@ -120,17 +120,17 @@ async def test_a_sweep_leaves_the_last_permits_to_what_somebody_waits_for() -> N
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(3):
             with sweeping():
-                await stack.enter_async_context(permits.permit())
+                await stack.enter_async_context(permits)
         with sweeping(), pytest.raises(Unavailable):
-            await stack.enter_async_context(permits.permit())
-        await stack.enter_async_context(permits.permit())
+            await stack.enter_async_context(permits)
+        await stack.enter_async_context(permits)
         assert permits.taken == 4
 
 
 async def test_what_somebody_waits_for_goes_before_sweeps_that_came_first_and_one_in_eight_is_a_sweep() -> None:
     permits = Permits(1, patience=timedelta(seconds=20))
     order: list[str] = []
-    async with asyncio.TaskGroup() as group, permits.permit():
+    async with asyncio.TaskGroup() as group, permits:
         for _ in range(3):
             group.create_task(hold(permits, order, "sweep", is_sweep=True))
         for _ in range(16):
@@ -143,7 +143,7 @@ async def test_what_somebody_waits_for_goes_before_sweeps_that_came_first_and_on
 async def test_permits_tell_when_they_begin_and_cease_to_turn_away() -> None:
     told: list[bool] = []
     permits = Permits(2, patience=timedelta(0), used_up=told.append)
-    async with permits.permit(), permits.permit():
+    async with permits, permits:
         for _ in range(2):
             with pytest.raises(Unavailable):
                 await hold(permits, [], "late")
