@@ -2,7 +2,7 @@
 
 from reconciler.app.signals import Signals
 from reconciler.domain.keys import Body, Key, key_of
-from reconciler.operator.cache import Cache
+from reconciler.operator.cache import Cache, Source
 from reconciler.operator.store import Store
 
 SPACE = "space"
@@ -18,10 +18,10 @@ class Office:
         signals = Signals(Store(None, self.cache), self.told.add, lambda _: None)  # type: ignore[arg-type]
         self.cache.subscribe(signals.changed)
 
-    def keep(self, body: Body) -> Key:
+    def keep(self, body: Body, source: Source = Source.EVENT) -> Key:
         self._version += 1
         metadata = {**body["metadata"], "uid": body["metadata"]["name"], "resourceVersion": str(self._version)}
-        self.cache.remember({**body, "metadata": metadata})
+        self.cache.remember({**body, "metadata": metadata}, source)
         return key_of(body)
 
     def change(self, name: str) -> set[Key]:

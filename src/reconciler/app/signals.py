@@ -113,7 +113,7 @@ class Signals:
                 yield Key("ArgoSettings", namespace, settings["metadata"]["name"])
             if change.after is None:
                 yield from self._leaving(namespace, project)
-        elif _holder_of(change.before) is not None and _holder_of(body) is None:
+        elif _holder_of(body) is None and _keeps_back(change.before) - _keeps_back(body):
             yield from self._first_waiting(namespace, project, name)
 
     def _first_waiting(self, namespace: str, project: str, environment: str) -> Iterator[Key]:
@@ -233,6 +233,12 @@ def _wanted(body: Body) -> tuple[Any, ...]:
 
 def _phase(body: Body | None) -> str | None:
     return ((body or {}).get("status") or {}).get("phase")
+
+
+def _keeps_back(environment: Body) -> set[str]:
+    """Return what keeps those who wait from the slot of an environment."""
+    status = environment.get("status") or {}
+    return {name for name in ("holder", "hold") if status.get(name)}
 
 
 def _holder_of(body: Body | None) -> str | None:
