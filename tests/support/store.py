@@ -28,6 +28,7 @@ class MemoryStore:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self._texts: dict[Key, str] = {}
+        self._behind: dict[Key, Body | None] = {}
         self._version = 100
         self._uids = 0
         self.writes: list[str] = []
@@ -72,6 +73,10 @@ class MemoryStore:
         """Take a resource away whatever its finalizers say."""
         del self._texts[key]
 
+    def lag_behind(self, key: Key, known: Body | None) -> None:
+        """Have a read return what was known before, until the resource is fetched."""
+        self._behind[key] = known
+
     def status(self, key: Key) -> dict[str, Any]:
         """Return the status as stored."""
         return self._get(key).get("status") or {}
@@ -79,11 +84,14 @@ class MemoryStore:
     # engine.store.Store
 
     def read(self, key: Key) -> Body | None:
+        if key in self._behind:
+            return self._behind[key]
         text = self._texts.get(key)
         return json.loads(text) if text is not None else None
 
     async def fetch(self, key: Key) -> Body:
         self.fetches += 1
+        self._behind.pop(key, None)
         return self._get(key)
 
     def list_(

@@ -1,5 +1,6 @@
 """Deployments: what one look at a DeploymentRecord does, from first sight to its end."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -84,10 +85,10 @@ class Deployments:
         return due
 
     async def _go_on(self, record: DeploymentRecord) -> datetime | None:
-        try:
-            scene = self.scenes.read(record, self.clock.now())
-        except Undeclared as undeclared:
-            scene = await self._without_environment(record, undeclared.project)
+        scene = await self._scene(record)
+        if isinstance(scene, Failed):
+            await self._read_anew(record)
+            scene = await self._scene(record)
         if not isinstance(scene, Scene):
             return await self._without_scene(record, scene)
         if not any(stage.component for stage in record.status.stages):
@@ -96,6 +97,23 @@ class Deployments:
             record.status = record.status.model_copy(update={"stages": stages})
         _note_pause(scene)
         return await self._carry_out(scene)
+
+    async def _scene(self, record: DeploymentRecord) -> Scene | Waiting | Failed:
+        try:
+            return self.scenes.read(record, self.clock.now())
+        except Undeclared as undeclared:
+            return await self._without_environment(record, undeclared.project)
+
+    async def _read_anew(self, record: DeploymentRecord) -> None:
+        """Read what a deployment needs from the API server: nobody may conclude an end from what may lag behind."""
+        spec, namespace = record.spec, record.namespace
+        names = {
+            DevOpsProject.kind: spec.project_ref,
+            Environment.kind: environment_name(spec.project_ref, spec.environment),
+        }
+        for kind, name in names.items():
+            with suppress(NotFound):
+                await self.store.fetch(Key(kind, namespace, name))
 
     async def _without_environment(self, record: DeploymentRecord, project: DevOpsProject) -> Waiting | Failed:
         """Make the environment of a preview, for a record that wants one and did not have one before."""

@@ -36,7 +36,7 @@ class SlotKeeper:
     async def _has_ended(self, environment: Environment, holder: Holder) -> bool:
         key = Key(DeploymentRecord.kind, environment.namespace, holder.record)
         body = self.store.read(key)
-        if body is None:
+        if body is None or body["metadata"]["uid"] != holder.uid:  # what is known here may lag behind
             try:
                 body = await self.store.fetch(key)
             except NotFound:

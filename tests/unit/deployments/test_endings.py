@@ -242,6 +242,21 @@ async def test_what_the_project_does_not_have_fails_at_once(spec: dict[str, obje
     assert "nope" in world.record(key).status.message
 
 
+@pytest.mark.parametrize("behind", ["the project", "the environment"])
+async def test_nothing_fails_for_what_is_there_and_not_known_yet(behind: str) -> None:
+    world = World()
+    project = Key("DevOpsProject", SPACE, "shop")
+    key = world.ask(components=["web"]) if behind == "the project" else world.ask()
+    known = world.store.read(project)
+    if behind == "the project":
+        world.store.edit(project, components=[{"name": "api"}, {"name": "web"}])
+        world.store.lag_behind(project, known)
+    else:
+        world.store.lag_behind(world.environment, None)
+    await world.until_ended(key)
+    assert world.phase(key) == "Succeeded"
+
+
 async def test_an_undeclared_environment_is_made_from_the_preview_template() -> None:
     world = World()
     preview = {"ttl": "72h", "domain": "preview.example.com", "dnsTarget": "192.0.2.1"}

@@ -77,6 +77,18 @@ async def test_the_slot_stays_with_a_record_that_goes_on() -> None:
     assert (world.holder(), world.slot().status.phase) == ("op-1", "Deploying")
 
 
+async def test_the_slot_stays_with_a_record_of_which_only_a_former_one_of_its_name_is_known_yet() -> None:
+    world = World()
+    key = world.ask()
+    former = world.store.read(key)
+    world.store.vanish(key)
+    world.ask()
+    await world.look(key)
+    world.store.lag_behind(key, former)
+    await world.look(world.environment)
+    assert world.holder() == "op-1"
+
+
 async def test_the_slot_comes_back_from_another_record_of_the_same_name() -> None:
     world = World()
     key = world.ask()
