@@ -67,7 +67,7 @@ class Pass:
             clock=self.clock,
             patience=patience,
             looks=looks_of(self.connections, self.store),
-            leaving=leaving_of(self.store, self.clock),
+            leaving=leaving_of(engine, self.store, self.clock),
             systems=self.connections,
             owner=OWNER,
         )
@@ -84,7 +84,7 @@ class Pass:
                 clock=self.clock,
                 patience=patience,
                 looks=looks_of(self.connections, self.store),
-                leaving=leaving_of(self.store, self.clock),
+                leaving=leaving_of(engine, self.store, self.clock),
                 owner=OWNER,
             ),
             owner=OWNER,

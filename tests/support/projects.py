@@ -245,7 +245,7 @@ class SetupWorld:
         actor = Actor(clock=self.clock, audit=self.ledger, patience=patience)
         me = Incarnation("replica-0", f"life-{self.lives}")
         engine = Engine(me=me, clock=self.clock, actor=actor, patience=patience)
-        leaving = leaving_of(self.store, self.clock)
+        leaving = leaving_of(engine, self.store, self.clock)
         self.settings = Settings(
             store=self.store,
             engine=engine,

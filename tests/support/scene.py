@@ -155,8 +155,8 @@ def looks_of(systems: Systems, store: MemoryStore) -> Looks:
     return Looks(systems=systems, neighbours=neighbours_of(store))
 
 
-def leaving_of(store: MemoryStore, clock: ManualClock) -> Leaving:
-    return Leaving(store=store, clock=clock, neighbours=neighbours_of(store), namespace=OPERATOR)
+def leaving_of(engine: Engine, store: MemoryStore, clock: ManualClock) -> Leaving:
+    return Leaving(store=store, engine=engine, clock=clock, neighbours=neighbours_of(store), namespace=OPERATOR)
 
 
 class World:
@@ -195,7 +195,7 @@ class World:
             clock=self.clock,
             patience=self.patience,
             looks=looks_of(self.outside, self.store),
-            leaving=leaving_of(self.store, self.clock),
+            leaving=leaving_of(self.engine, self.store, self.clock),
             owner=OWNER,
             systems=self.outside,
             rules=self.lifetimes,

@@ -122,6 +122,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
     looks = Looks(systems=connections, neighbours=neighbours)
     leaving = Leaving(
         store=store,
+        engine=engine,
         clock=clock,
         neighbours=neighbours,
         namespace=settings.kubernetes.own_namespace,

@@ -106,6 +106,10 @@ class DeploymentWork:
         """Return the stages as stored."""
         return by_key(self.record.status.stages)
 
+    def former_steps(self) -> dict[StepKey, StageStatus]:
+        """Return none: a deployment keeps its stages."""
+        return {}
+
     async def look(self, steps: Mapping[StepKey, StageStatus]) -> Mapping[StepKey, Answer]:
         """Ask all stages that may go now, side by side."""
         now = self._clock.now()

@@ -37,6 +37,10 @@ class Work(Protocol[K, S]):
         """Return all steps as they are stored."""
         ...
 
+    def former_steps(self) -> Mapping[K, S]:
+        """Return what is stored beside them: nobody looks at it any more, and the next write leaves it out."""
+        ...
+
     async def look(self, steps: Mapping[K, S]) -> Mapping[K, Answer]:
         """Return the answers of all steps that may go now."""
         ...
@@ -154,13 +158,17 @@ class Engine:
     async def _store(self, work: Work[K, S], steps: Mapping[K, S], acted: Mapping[K, Acted]) -> None:
         """Store the steps; when somebody wrote first, store at least what came back from the acts, then say so."""
         try:
-            await work.store(steps)
+            await self._write(work, steps)
         except Conflict:
             if acted:
                 fresh = dict(await work.reread())
                 ours = {key: _outcome_onto(fresh[key], steps[key]) for key in acted if key in fresh}
-                await work.store({**fresh, **ours})
+                await self._write(work, {**fresh, **ours})
             raise
+
+    async def _write(self, work: Work[K, S], steps: Mapping[K, S]) -> None:
+        self.give_up(work.subject, work.former_steps())
+        await work.store(steps)
 
 
 def _named(key: object) -> str:

@@ -50,14 +50,9 @@ class Clearing:
             clock=self.clock,
             patience=self.patience,
         )
-        self.engine.give_up(work.subject, work.former_steps())
         await self.engine.carry_out(work)
         environment.status = EnvironmentStatus.model_validate(environment.body["status"])
         return None if work.is_complete() else work.next_look() or now + _LOOK_AGAIN
-
-    def give_up(self, environment: Environment) -> None:
-        """Write the audit to its end for an environment that goes although it is not cleared."""
-        self.engine.give_up(f"{environment.kind}/{environment.name}", {s.name: s for s in environment.status.steps})
 
 
 def _without(environment: Environment, skip: frozenset[str]) -> Environment:

@@ -37,11 +37,9 @@ class Departure:
         if not self.leaving.is_orphaning(environment.body):
             next_look = await self.clearing.clear(environment, EnvironmentPhase.REMOVING)
             marker = marker_of(environment, self.owner)
-            if next_look is not None:
-                if due := await self.leaving.let_go(environment, marker, next_look):
-                    return due
-                self.clearing.give_up(environment)
+            if next_look is not None and (due := await self.leaving.let_go(environment, marker, next_look)):
+                return due
         else:
             await self.leaving.keep(environment, environment.status.inventory, "deletionPolicy is Orphan")
-        await self.store.remove_finalizer(environment.body)
+        await self.leaving.depart(environment.body)
         return None

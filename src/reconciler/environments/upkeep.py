@@ -37,6 +37,7 @@ from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.polls import Polls, next_poll
 from reconciler.engine.store import Store
+from reconciler.engine.stored import steps_beside, steps_named
 from reconciler.engine.zones import zone_of
 from reconciler.environments.clearing import project_of
 from reconciler.environments.keeping import Keeping, KeptLook
@@ -170,8 +171,11 @@ class UpkeepWork:
 
     def steps(self) -> dict[str, SetupStep]:
         """Return the steps as stored; a new one is pending."""
-        stored = {step.name: step for step in self.environment.status.steps}
-        return {name: stored.get(name) or SetupStep(name=name) for name in self._looks}
+        return steps_named(self._looks, self.environment.status.steps)
+
+    def former_steps(self) -> dict[str, SetupStep]:
+        """Return the steps of what is not wanted any more."""
+        return steps_beside(self._looks.keys(), self.environment.status.steps)
 
     def next_looks(self) -> list[datetime]:
         """Return when the steps that are not as wanted are to be looked at again."""

@@ -100,6 +100,10 @@ class SweepWork:
         step = self._leftover.step
         return {_STEP: step.model_copy(update={"state": StepState.PENDING}) if step.state.is_end else step}
 
+    def former_steps(self) -> dict[str, SetupStep]:
+        """Return none: there is one step."""
+        return {}
+
     async def look(self, steps: Mapping[str, SetupStep]) -> Mapping[str, Answer]:
         """Look at what is left."""
         step, now = steps[_STEP], self._clock.now()

@@ -33,6 +33,7 @@ from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.polls import TOLD_AGAIN
 from reconciler.engine.store import Store
+from reconciler.engine.stored import steps_beside, steps_named
 from reconciler.removal.going import Look
 
 _LONGEST_IDENTITY = 320
@@ -145,8 +146,11 @@ class SetupWork:
 
     def steps(self) -> dict[str, SetupStep]:
         """Return the steps as stored; a new one is pending."""
-        stored = {step.name: step for step in self._status.steps}
-        return {name: stored.get(name) or SetupStep(name=name) for name in self._looks}
+        return steps_named(self._looks, self._status.steps)
+
+    def former_steps(self) -> dict[str, SetupStep]:
+        """Return the steps of what is not wanted any more, or cannot be looked at now."""
+        return steps_beside(self._looks.keys(), self._status.steps)
 
     async def look(self, steps: Mapping[str, SetupStep]) -> Mapping[str, Answer]:
         """Ask the steps in order, and stop at the first that is not done; ask none when all are and none is due."""

@@ -78,7 +78,7 @@ class TearDown:
             await self.leaving.keep(resource, _status_of(resource).inventory, why)
         elif due := await self._clear(resource):
             return due
-        await self.store.remove_finalizer(resource.body)
+        await self.leaving.depart(resource.body)
         return None
 
     async def _clear(self, resource: Resource) -> datetime | None:
@@ -87,15 +87,11 @@ class TearDown:
         work = RemovalWork(
             resource, phases, reason="Removing", store=self.store, clock=self.clock, patience=self.patience
         )
-        self.engine.give_up(work.subject, work.former_steps())
         await self.engine.carry_out(work)
         if work.is_complete():
             return None
         planned = work.next_look() or self.clock.now() + _POLL
-        due = await self.leaving.let_go(resource, marker_of(resource, self.owner), planned)
-        if due is None:
-            self.engine.give_up(work.subject, work.steps())
-        return due
+        return await self.leaving.let_go(resource, marker_of(resource, self.owner), planned)
 
     def _phases(self, resource: Resource) -> Phases:
         if not isinstance(resource, JenkinsSettings | ArgoSettings):

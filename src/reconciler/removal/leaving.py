@@ -1,7 +1,7 @@
 """Letting go: a deletion that has taken too long ends all the same, and what is left outside is kept on record."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from reconciler.domain.resources import (
 from reconciler.domain.resources.common import Metadata
 from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.things import Thing, thing_of
+from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import problems
 from reconciler.engine.store import Store
 from reconciler.removal.neighbours import Neighbours
@@ -56,6 +57,7 @@ class Leaving:
     """
 
     store: Store
+    engine: Engine
     clock: Clock
     neighbours: Neighbours
     namespace: str
@@ -126,6 +128,12 @@ class Leaving:
                 "leftoversCut": max(len(left) - _MOST_SHOWN, 0),
             }
             body = await self.store.write_status(body, status | shown)
+        await self.depart(body)
+
+    async def depart(self, body: Body) -> None:
+        """Let a resource go; nobody looks at its steps again, so what was intended there gets its end in the audit."""
+        steps = {step.name: step for step in _readable_steps(body)}
+        self.engine.give_up(f"{body['kind']}/{body['metadata']['name']}", steps)
         await self.store.remove_finalizer(body)
 
     def _is_to_stay(self, body: Body, item: InventoryItem) -> bool:
@@ -208,6 +216,14 @@ def readable_inventory(body: Body) -> list[InventoryItem]:
         except ValidationError as error:
             _log.error("%s has something outside that cannot be read: %s", key_of(body), problems(error))
     return items
+
+
+def _readable_steps(body: Body) -> Iterator[SetupStep]:
+    for raw in (body.get("status") or {}).get("steps") or ():
+        try:
+            yield SetupStep.model_validate(raw)
+        except ValidationError as error:
+            _log.error("%s has a step that cannot be read: %s", key_of(body), problems(error))
 
 
 def _status_of(resource: Resource) -> EnvironmentStatus | SettingsStatus:

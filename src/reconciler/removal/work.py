@@ -17,6 +17,7 @@ from reconciler.domain.words import cut
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
+from reconciler.engine.stored import steps_beside, steps_named
 from reconciler.removal.going import Look
 
 Phases = Sequence[Mapping[str, Look]]
@@ -76,13 +77,11 @@ class RemovalWork:
 
     def steps(self) -> dict[str, SetupStep]:
         """Return the steps as stored."""
-        stored = {step.name: step for step in self._status().steps}
-        return {name: stored.get(name) or SetupStep(name=name) for phase in self._phases for name in phase}
+        return steps_named(self._names(), self._status().steps)
 
     def former_steps(self) -> dict[str, SetupStep]:
-        """Return the steps of what was done before, as stored: nobody looks at them any more."""
-        names = {name for phase in self._phases for name in phase}
-        return {step.name: step for step in self._status().steps if step.name not in names}
+        """Return the steps of what was done before."""
+        return steps_beside(self._names(), self._status().steps)
 
     async def look(self, steps: Mapping[str, SetupStep]) -> Mapping[str, Answer]:
         """Ask all of the first phase that is not done, side by side."""
@@ -122,6 +121,9 @@ class RemovalWork:
     def next_look(self) -> datetime | None:
         """Return when to look again."""
         return _next_look(self.steps())
+
+    def _names(self) -> list[str]:
+        return [name for phase in self._phases for name in phase]
 
     def _status(self) -> EnvironmentStatus | SettingsStatus:
         model = EnvironmentStatus if isinstance(self._resource, Environment) else SettingsStatus

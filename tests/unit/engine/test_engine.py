@@ -44,6 +44,7 @@ class Job:
 
     def __init__(self, diary: Diary, **looks: Look) -> None:
         self.stored: dict[str, Step] = {name: Step() for name in looks}
+        self.former: dict[str, Step] = {}
         self.looks = looks
         self.diary = diary
         self.conflicts = 0
@@ -52,15 +53,19 @@ class Job:
     def steps(self) -> Mapping[str, Step]:
         return self.stored
 
+    def former_steps(self) -> Mapping[str, Step]:
+        return self.former
+
     async def look(self, steps: Mapping[str, Step]) -> Mapping[str, Answer]:
         return {name: self.looks[name](step) for name, step in steps.items() if not step.state.is_end}
 
     async def store(self, steps: Mapping[str, Step]) -> None:
-        if dict(steps) == self.stored:
+        if dict(steps) == self.stored and not self.former:
             return
         if self.conflicts:
             self.conflicts -= 1
             raise Conflict("somebody wrote first")
+        self.former = {}
         self.stored = dict(steps)
         self.writes.append(self.stored)
         self.diary.lines.append("stored " + ",".join(step.state for step in self.stored.values()))
@@ -381,3 +386,11 @@ async def test_an_act_whose_end_is_known_is_not_resolved(settled: Settled) -> No
     job.stored["build"] = of_a_former_life(Step(), settled)
     await engine(ManualClock(), diary).carry_out(job)
     assert diary.lines == ["stored Done"]
+
+
+async def test_an_open_claim_of_a_step_that_is_no_more_gets_its_end_once_before_it_is_left_out() -> None:
+    job = Job(diary := Diary(), build=lambda _: Waiting("it to end"))
+    job.former["image"] = of_a_former_life(Step())
+    await engine(ManualClock(), diary).carry_out(job)
+    await engine(ManualClock(), diary).carry_out(job)
+    assert diary.lines == ["resolved op-1/api/1 Skipped", "stored Waiting"]

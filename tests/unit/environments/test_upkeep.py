@@ -381,6 +381,30 @@ async def test_a_kill_at_any_await_of_a_repair_loses_nothing_and_doubles_nothing
     assert len(world.outside.argo.syncs) == syncs + 1
 
 
+@pytest.mark.parametrize("point", range(1, 8))
+@pytest.mark.parametrize("gone", ["component", "environment"])
+async def test_what_a_killed_life_intended_has_an_end_in_the_audit_when_nobody_wants_it(point: int, gone: str) -> None:
+    world = await settled(("api", "web", "docs"))
+    drop(world, "web.alpha", "_freeleaps-a.web.alpha")
+    world.store.annotate(world.environment, reconcile_at="now")
+    kill_at(point, world.store, world.outside.all)
+    try:
+        await until_at_rest(world)
+    except* Killed:
+        world.begin_life()
+    kill_at(-1, world.store, world.outside.all)
+    if gone == "component":
+        world.store.edit(PROJECT, components=[{"name": "api", "port": 8080}, {"name": "docs", "port": 8080}])
+    else:
+        world.store.edit(PROJECT, deletionPolicy="Orphan")
+        world.store.remove(world.environment)
+    await until_at_rest(world)
+    lines = world.ledger.lines
+    intended = [line.split(" ", 1)[1] for line in lines if line.startswith("intended")]
+    ended = [line.split(" ", 1)[1] for line in lines if not line.startswith("intended")]
+    assert all(any(end.startswith(what) for end in ended) for what in intended)
+
+
 async def test_a_plan_shows_what_the_next_comparison_would_change_and_changes_nothing() -> None:
     world = await settled(("api", "web"))
     keeping = Keeping(store=world.store, systems=world.outside, owner=OWNER)

@@ -487,22 +487,3 @@ async def test_a_registry_that_is_deleted_tells_which_repositories_it_keeps() ->
     why = "images may still be used, and the registry lets nobody delete repositories through its API"
     assert told == [Happening("Kept", f"Repository acme/shop-api stays: {why}", is_warning=False)]
     assert (world.store.read(REGISTRY), list(world.repositories.names)) == (None, ["acme/shop-api"])
-
-
-@pytest.mark.parametrize("point", range(1, 6))
-async def test_what_a_killed_life_intended_has_an_end_in_the_audit_once_the_settings_are_gone(point: int) -> None:
-    world = SetupWorld()
-    world.add(JenkinsSettings)
-    kill_at(point, world.store, world.all)
-    try:
-        await world.settings.look(JENKINS)
-    except* Killed:
-        world.begin_life()
-    world.store.remove(JENKINS)
-    for _ in range(5):
-        await world.settings.look(JENKINS)
-        world.clock.advance(400)
-    assert world.store.read(JENKINS) is None
-    intended = {line.split(" ", 1)[1] for line in world.ledger.lines if line.startswith("intended")}
-    ended = [line.split(" ", 1)[1] for line in world.ledger.lines if not line.startswith("intended")]
-    assert all(any(end.startswith(what) for end in ended) for what in intended)
