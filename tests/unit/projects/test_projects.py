@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.domain.annotations import CONFIRM_REMOVAL
 from reconciler.domain.clock import rfc3339
-from reconciler.domain.errors import Unavailable
+from reconciler.domain.errors import Conflict, Unavailable
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import ContainerRegistry, DevOpsProject, JenkinsSettings
 from reconciler.projects.children import Changes, Defaults, plan
@@ -134,6 +134,22 @@ async def test_a_system_that_is_away_is_told_on_the_project_too() -> None:
     await world.look_at_all()
     assert world.conditions(PROJECT)["Reconciling"] == ("True", "Unavailable")
     assert world.conditions(PROJECT)["JenkinsReachable"][0] == "False"
+
+
+async def test_environments_of_a_newer_spec_than_is_known_here_stay_as_they_are() -> None:
+    world = SetupWorld(environments=[{"name": "alpha", "domain": "a.example.com"}])
+    await world.look_at_all()
+    former = world.store.read(PROJECT)
+    world.store.edit(PROJECT, environments=[{"name": "alpha", "domain": "b.example.com"}, {"name": "beta"}])
+    await world.look_at_all()
+    world.store.lag_behind(PROJECT, former)
+    before = len(world.store.writes)
+    with pytest.raises(Conflict):
+        await world.projects.look(PROJECT)
+    assert len(world.store.writes) == before
+    await world.projects.look(PROJECT)
+    names = {body["metadata"]["name"] for body in world.store.list_("Environment", SPACE)}
+    assert names == {"shop--alpha", "shop--beta"}
 
 
 async def test_an_unchanged_project_is_not_written_again() -> None:
