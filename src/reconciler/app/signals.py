@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from reconciler.app.lines import ArgoLine
+from reconciler.app.references import SHARED, References, references_of
 from reconciler.deployments.retention import records_current_in, retention_key
 from reconciler.deployments.stages.queue import queued
-from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, SECRET, Body, Key
+from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, SECRET, Body, Key, key_of
 from reconciler.domain.resources import Phase
 from reconciler.domain.slot import precedence
 from reconciler.operator.cache import Change, Source
@@ -14,11 +15,9 @@ from reconciler.operator.store import Store
 
 _RECORD, _ENVIRONMENT, _PROJECT = "DeploymentRecord", "Environment", "DevOpsProject"
 _LOOKED_AT = frozenset({*(kind.kind for kind in OUR_KINDS), CONFIG_MAP.kind})
-_SHARED = frozenset({"ContainerRegistry", "DNSZone", "GitCredential"})
-_OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings", _ENVIRONMENT)
-_GIT_CREDENTIAL, _USES_GIT = "GitCredential", ("JenkinsSettings", "ArgoSettings")
-_DNS_ZONE = "DNSZone"
-_REFERENCES = ("credentialsRef", "secretRef")
+_SETTINGS_OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings")
+_OF_A_PROJECT = (*_SETTINGS_OF_A_PROJECT, _ENVIRONMENT)
+_GIT_CREDENTIAL, _DNS_ZONE = "GitCredential", "DNSZone"
 
 
 class Signals:
@@ -29,8 +28,7 @@ class Signals:
         self._add = add
         self._forget = forget
         self._operations: dict[str, Key] = {}
-        self._secrets: dict[Key, str] = {}
-        self._referrers: dict[tuple[str, str], set[Key]] = {}
+        self._references = References()
 
     def changed(self, change: Change) -> None:
         """Hear of a resource that is another one than before."""
@@ -40,7 +38,7 @@ class Signals:
                 self._add(other)
         if key.kind not in _LOOKED_AT:
             return
-        self._note_reference(key, change.after)
+        self._references.note(key, change.after)
         if change.after is None:
             self._forget(key)
         elif change.source is not Source.OWN_WRITE or _spec_differs(change) or _may_go_now(change):
@@ -74,8 +72,8 @@ class Signals:
             case "Environment":
                 yield from self._by_environment(change)
             case "DevOpsProject" if _spec_differs(change):
-                yield from self._by_project(change.key)
-            case kind if kind in _SHARED or kind in _OF_A_PROJECT:
+                yield from self._by_project(change)
+            case kind if kind in SHARED or kind in _OF_A_PROJECT:
                 yield from self._by_settings(change)
             case _:
                 return
@@ -113,6 +111,7 @@ class Signals:
                 yield Key("ArgoSettings", namespace, settings["metadata"]["name"])
             if change.after is None:
                 yield from self._leaving(namespace, project)
+                yield from self._leaving_zones(namespace)
         elif _holder_of(body) is None and _keeps_back(change.before) - _keeps_back(body):
             yield from self._first_waiting(namespace, project, name)
 
@@ -121,64 +120,61 @@ class Signals:
         if waiting := queued(self._store, namespace, project, environment):
             yield Key(_RECORD, namespace, min(waiting, key=precedence).name)
 
-    def _by_project(self, key: Key) -> Iterator[Key]:
+    def _by_project(self, change: Change) -> Iterator[Key]:
+        key = change.key
         for kind in _OF_A_PROJECT:
             for body in self._store.list_(kind, key.namespace, project=key.name):
                 yield Key(kind, key.namespace, body["metadata"]["name"])
-        for kind in sorted(_SHARED):
-            for body in self._store.list_(kind, key.namespace):
-                yield Key(kind, key.namespace, body["metadata"]["name"])
+        used = {*references_of(key, change.before), *references_of(key, change.after)}
+        yield from sorted(other for other in used if other.kind in SHARED and self._store.read(other) is not None)
         yield from self._active_records(key.namespace, key.name, None)
 
     def _by_settings(self, change: Change) -> Iterator[Key]:
         """A project tells how its settings are; who waits for settings looks when they come or are made anew."""
-        namespace = change.key.namespace
-        project = ((change.after or change.before or {}).get("spec") or {}).get("projectRef")
-        projects = [project] if project else [b["metadata"]["name"] for b in self._store.list_(_PROJECT, namespace)]
+        key = change.key
+        owner = ((change.after or change.before or {}).get("spec") or {}).get("projectRef")
+        projects = [Key(_PROJECT, key.namespace, owner)] if owner else self._references.referrers_of(key)
         is_news = _spec_differs(change) or _became_ready(change)
-        for name in projects:
-            yield Key(_PROJECT, namespace, name)
+        for project in projects:
+            yield project
             if is_news:
-                yield from self._active_records(namespace, name, None)
-        if is_news and change.key.kind == _GIT_CREDENTIAL:
-            yield from self._users_of_git(namespace)
-        if change.key.kind == _DNS_ZONE and _spec_differs(change):
-            yield from self._environments(namespace, None)
+                yield from self._active_records(key.namespace, project.name, None)
+        if is_news and key.kind == _GIT_CREDENTIAL:
+            yield from self._users_of_git(key.namespace)
+        if is_news and key.kind == _DNS_ZONE:
+            yield from self._active_records(key.namespace, None, None)
+        if key.kind == _DNS_ZONE and _spec_differs(change):
+            yield from self._environments(key.namespace, None)
 
     def _leaving(self, namespace: str, project: str) -> Iterator[Key]:
-        """Yield what is being deleted and waits for its users to be gone."""
-        for kind in (_PROJECT, "JenkinsSettings", "ArgoSettings", "DNSZone"):
-            for body in self._store.list_(kind, namespace):
-                is_of_it = (body.get("spec") or {}).get("projectRef", project) == project
-                if is_of_it and body["metadata"].get("deletionTimestamp"):
-                    yield Key(kind, namespace, body["metadata"]["name"])
+        """Yield what of a project is being deleted and waits for its users to be gone."""
+        own = self._store.read(Key(_PROJECT, namespace, project))
+        settings = (
+            body for kind in _SETTINGS_OF_A_PROJECT for body in self._store.list_(kind, namespace, project=project)
+        )
+        for body in (*([own] if own else ()), *settings):
+            if body["metadata"].get("deletionTimestamp"):
+                yield key_of(body)
+
+    def _leaving_zones(self, namespace: str) -> Iterator[Key]:
+        """Yield the zones that wait for the environments in them to be gone."""
+        for body in self._store.list_(_DNS_ZONE, namespace):
+            if body["metadata"].get("deletionTimestamp"):
+                yield key_of(body)
 
     def _users_of_git(self, namespace: str) -> Iterator[Key]:
-        for kind in _USES_GIT:
+        for kind in _SETTINGS_OF_A_PROJECT:
             yield from (Key(kind, namespace, body["metadata"]["name"]) for body in self._store.list_(kind, namespace))
 
     def _by_secret(self, secret: Key) -> Iterator[Key]:
         """Who refers to a Secret looks, and so do those who wait for what that would open: by the wait they have."""
-        for key in sorted(self._referrers.get((secret.namespace, secret.name), ())):
+        for key in self._references.referrers_of(secret):
             yield key
             if key.kind == _GIT_CREDENTIAL:
                 yield from self._users_of_git(key.namespace)
             project = ((self._store.read(key) or {}).get("spec") or {}).get("projectRef")
             yield from self._active_records(key.namespace, project, None)
             yield from self._environments(key.namespace, project)
-
-    def _note_reference(self, key: Key, body: Body | None) -> None:
-        """Remember which Secret a resource refers to: a namespace may have many Secrets, and few are ours."""
-        if (former := self._secrets.pop(key, None)) is not None:
-            referrers = self._referrers[key.namespace, former]
-            referrers.discard(key)
-            if not referrers:
-                del self._referrers[key.namespace, former]
-        spec = (body or {}).get("spec") or {}
-        name = next((spec[field].get("name") for field in _REFERENCES if isinstance(spec.get(field), dict)), None)
-        if name:
-            self._secrets[key] = name
-            self._referrers.setdefault((key.namespace, name), set()).add(key)
 
     def _environments(self, namespace: str, project: str | None) -> Iterator[Key]:
         """Yield environments, of a project or all: what a zone says decides whether their hosts have a place."""

@@ -1,6 +1,6 @@
 """DNS zones as the working rows ask for them: which one holds a domain, and one change of its records as a nudge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -49,6 +49,13 @@ def zone_of(store: Store, project: DevOpsProject, environment: Environment) -> D
     holding = [(name, body) for name, body in bodies if name and f".{domain}".endswith(f".{name}")]
     zones = (readable(DNSZone, body) for _, body in sorted(holding, key=lambda one: len(one[0]), reverse=True))
     return next((zone for zone in zones if zone is not None), None)
+
+
+def zones_at(store: Store, namespace: str, domain: str) -> Iterator[DNSZone]:
+    """Yield the zones of exactly this domain; of a thousand others nothing is read whole."""
+    for body in store.list_(DNSZone.kind, namespace):
+        if (body.get("spec") or {}).get("domain") == domain and (zone := readable(DNSZone, body)) is not None:
+            yield zone
 
 
 def is_held_by(zone: DNSZone | None, host: str) -> bool:

@@ -40,9 +40,8 @@ from reconciler.domain.wanted import (
 )
 from reconciler.domain.words import cut
 from reconciler.engine.drifting import name_taken
-from reconciler.engine.invalid import readable
 from reconciler.engine.store import Store
-from reconciler.engine.zones import ZoneRecords, dns_nudge, zone_of
+from reconciler.engine.zones import ZoneRecords, dns_nudge, zone_of, zones_at
 from reconciler.environments.removal import argo_settings_of, last_write_shown_at
 
 _SOON = timedelta(seconds=5)
@@ -208,8 +207,8 @@ class Keeping:
         return kept
 
     def _zone(self, environment: Environment, domain: str) -> DNSZone | None:
-        zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, environment.namespace))
-        return next((zone for zone in zones if zone and zone.spec.domain == domain and not zone.is_deleting), None)
+        zones = zones_at(self.store, environment.namespace, domain)
+        return next((zone for zone in zones if not zone.is_deleting), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from reconciler.domain.things import thing_of
 from reconciler.domain.wanted import marker_of, where_of
 from reconciler.engine.invalid import readable
 from reconciler.engine.store import Store
+from reconciler.engine.zones import zones_at
 from reconciler.removal.going import Look
 from reconciler.removal.looks import Looks
 from reconciler.removal.work import step_of
@@ -47,8 +48,8 @@ class Removal:
         return steps
 
     def _zones(self, environment: Environment) -> dict[str, DNSZone]:
-        zones = (readable(DNSZone, body) for body in self.store.list_(DNSZone.kind, environment.namespace))
-        return {zone.spec.domain: zone for zone in zones if zone}
+        domains = {item.place for item in environment.status.inventory if item.kind == "Record"}
+        return {domain: zone for domain in domains for zone in zones_at(self.store, environment.namespace, domain)}
 
 
 def last_write_shown_at(environment: Environment, read_lag: timedelta) -> datetime | None:

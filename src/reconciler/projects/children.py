@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.domain.annotations import CONFIRM_REMOVAL, asked
-from reconciler.domain.keys import Body
+from reconciler.domain.keys import Body, Key
 from reconciler.domain.names import FINALIZER, environment_name
 from reconciler.domain.resources import (
     ArgoSettings,
@@ -22,7 +22,7 @@ from reconciler.domain.wanted import owner_reference
 from reconciler.engine.store import Store
 
 _SEVERAL = 2
-_KINDS = (JenkinsSettings.kind, ArgoSettings.kind, ContainerRegistry.kind, DNSZone.kind, Environment.kind)
+_SETTINGS = (JenkinsSettings.kind, ArgoSettings.kind, ContainerRegistry.kind, DNSZone.kind)
 _OPTIONAL = frozenset(
     field.alias or name for name, field in EnvironmentTemplate.model_fields.items() if field.default is None
 )
@@ -150,12 +150,10 @@ def _merge(have: Any, want: Any) -> Any:
 
 
 def children_of(store: Store, project: DevOpsProject) -> list[Body]:
-    """Return what the project made, and what stands under the names that it would give."""
-    return [
-        body
-        for kind in _KINDS
-        for body in store.list_(kind, project.namespace)
-        if is_made_by(project, body)
-        or body["metadata"]["name"] == project.name
-        or (kind == Environment.kind and body["spec"].get("projectRef") == project.name)
-    ]
+    """Return the settings that stand under the name which the project gives its own, and all environments of it.
+
+    What other projects have is not read: there may be a thousand of them.
+    """
+    namespace, name = project.namespace, project.name
+    own = (store.read(Key(kind, namespace, name)) for kind in _SETTINGS)
+    return [*(body for body in own if body), *store.list_(Environment.kind, namespace, project=name)]

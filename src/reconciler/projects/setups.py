@@ -144,14 +144,21 @@ class SetUps:
         return await self.systems.default_git_login(project.spec.git.url, identity)
 
     def _credential(self, project: DevOpsProject) -> GitCredential | None:
-        named = project.spec.git.credential_ref
-        bodies = self.store.list_(GitCredential.kind, project.namespace)
-        credentials = [one for body in bodies if (one := readable(GitCredential, body))]
-        if named is not None:
-            return next((one for one in credentials if one.name == named.name), None)
+        git = project.spec.git
+        if git.credential_ref is not None:
+            key = Key(GitCredential.kind, project.namespace, git.credential_ref.name)
+            return readable(GitCredential, self.store.read(key))
+        # Asked of the bodies: of many credentials, few are for this address.
+        bodies = filter(partial(_is_for, git.url), self.store.list_(GitCredential.kind, project.namespace))
+        credentials = (one for body in bodies if (one := readable(GitCredential, body)))
         by_prefix = {one.spec.url_prefix: one for one in credentials if not one.is_deleting}
-        prefix = longest_prefix(project.spec.git.url, by_prefix)
+        prefix = longest_prefix(git.url, by_prefix)
         return by_prefix[prefix] if prefix is not None else None
+
+
+def _is_for(url: str, credential: Body) -> bool:
+    prefix = (credential.get("spec") or {}).get("urlPrefix")
+    return bool(prefix) and longest_prefix(url, [str(prefix)]) is not None
 
 
 def _uses(registry: str, project: Body) -> bool:

@@ -1,5 +1,6 @@
 """Projects: children made, kept and removed as the spec says; operations that each end once; removal in order."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -150,6 +151,19 @@ async def test_environments_of_a_newer_spec_than_is_known_here_stay_as_they_are(
     await world.projects.look(PROJECT)
     names = {body["metadata"]["name"] for body in world.store.list_("Environment", SPACE)}
     assert names == {"shop--alpha", "shop--beta"}
+
+
+async def test_a_look_at_a_project_goes_through_nothing_of_other_projects(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = SetupWorld(environments=[{"name": "alpha"}])
+    list_, listed = world.store.list_, set[str | None]()
+
+    def noting(kind: str, namespace: str | None = None, *, project: str | None = None, **rest: Any) -> Iterator[Body]:
+        listed.add(project)
+        return list_(kind, namespace, project=project, **rest)
+
+    monkeypatch.setattr(world.store, "list_", noting)
+    await world.projects.look(PROJECT)
+    assert listed == {"shop"}
 
 
 async def test_an_unchanged_project_is_not_written_again() -> None:
