@@ -187,9 +187,7 @@ class Agenda(Generic[K]):
         item = self._items.setdefault(key, _Item())
         item.forgotten = False
         moment = due or self._clock.now()
-        if item.not_before is not None:
-            moment = max(moment, item.not_before)
-        self._schedule(key, item, moment)
+        self._schedule(key, item, self._after_breather(item, moment))
         self._pump()
 
     def forget(self, key: K) -> None:
@@ -363,11 +361,17 @@ class Agenda(Generic[K]):
         item.not_before = now + min(delay, self._patience.breather)
         return now + delay
 
+    def _after_breather(self, item: _Item, moment: datetime) -> datetime:
+        """Return the moment, or when a key whose look failed may be looked at again, also after the clock was set back."""
+        if item.not_before is None:
+            return moment
+        return max(moment, min(item.not_before, self._clock.now() + self._patience.breather))
+
     def _go_on(self, key: K, item: _Item, following: datetime | None) -> None:
         if item.forgotten:
             following = None
-        elif item.not_before is not None and item.due is not None:
-            item.due = max(item.due, item.not_before)  # added while it ran
+        elif item.due is not None:
+            item.due = self._after_breather(item, item.due)  # added while it ran
         moments = [moment for moment in (item.due, following) if moment is not None]
         item.due = None
         if moments:

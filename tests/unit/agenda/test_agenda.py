@@ -18,10 +18,13 @@ STEADY = Backoff(first=timedelta(seconds=2), longest=timedelta(seconds=2), floor
 
 
 class LoopClock:
-    """The wall clock runs with the loop, which a test may hurry."""
+    """The wall clock runs with the loop, which a test may hurry; it may be set."""
+
+    def __init__(self) -> None:
+        self.set_by = timedelta()
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+        return EPOCH + timedelta(seconds=asyncio.get_running_loop().time()) + self.set_by
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -70,7 +73,8 @@ class Heard:
 @asynccontextmanager
 async def running(look: Callable[[str], Any], **options: Any) -> AsyncIterator[Agenda[str]]:
     options.setdefault("patience", Patience(backoff=STEADY))
-    agenda: Agenda[str] = Agenda(look, clock=LoopClock(), random=Random(1), **options)  # noqa: S311 - jitter
+    options.setdefault("clock", LoopClock())
+    agenda: Agenda[str] = Agenda(look, random=Random(1), **options)  # noqa: S311 - jitter
     task = asyncio.ensure_future(agenda.run())
     await asyncio.sleep(0)
     try:
@@ -272,6 +276,18 @@ async def test_a_change_ends_a_backoff_but_not_in_a_hot_loop() -> None:
         await asyncio.sleep(20)
 
     assert look.times() == [0, 1, 3]
+
+
+async def test_a_change_ends_a_backoff_also_after_the_clock_was_set_back() -> None:
+    look, clock = Looker({"a": [ZeroDivisionError()]}), LoopClock()
+    async with running(look, clock=clock) as agenda:
+        agenda.add("a")
+        await asyncio.sleep(0.1)
+        clock.set_by = timedelta(hours=-1)
+        agenda.add("a")
+        await asyncio.sleep(20)
+
+    assert look.times() == [0, 1.1]
 
 
 async def test_one_keys_bug_leaves_the_others_alone() -> None:
