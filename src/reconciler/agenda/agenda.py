@@ -362,7 +362,10 @@ class Agenda(Generic[K]):
         return now + delay
 
     def _after_breather(self, item: _Item, moment: datetime) -> datetime:
-        """Return the moment, or when a key whose look failed may be looked at again, also after the clock was set back."""
+        """Return the moment, or when a key whose look failed may be looked at again if that is later.
+
+        A clock that was set back makes that no later than `breather`.
+        """
         if item.not_before is None:
             return moment
         return max(moment, min(item.not_before, self._clock.now() + self._patience.breather))

@@ -151,6 +151,8 @@ class Deployments:
                 return self._due(work)
         if why := way_back(scene, work.steps(), ending):
             return await self._go_back(work, why, ending)
+        if (until := await work.let_requests_end()) is not None:
+            return until
         await self._conclude(work, ending)
         return await self._after_the_end(work.record)
 

@@ -26,6 +26,8 @@ from reconciler.domain.resources import (
     StageStatus,
     StepState,
 )
+from reconciler.engine.claims import on_its_way_until
+from reconciler.engine.folding import fold
 from reconciler.engine.looking import answers_of
 from reconciler.engine.patience import Patience
 from reconciler.engine.store import Store
@@ -70,6 +72,8 @@ _GRACE = timedelta(minutes=10)
 _DELETED_IN = timedelta(minutes=24)
 """How long a record that is being deleted may stop its builds or go back: within half an hour it is gone, and told."""
 _UNDER_WAY = (StepState.RUNNING, StepState.WAITING)
+_CHANGING = (StageName.SYNC, StageName.EXPOSE, StageName.ROLLBACK)
+"""Stages that change the environment."""
 _WINDING_UP = Waiting("what is being built to be stopped", reason="WindingUp")
 
 
@@ -149,6 +153,21 @@ class DeploymentWork:
         now = self._clock.now()
         ends = (self._next_end(step, now) for step in self.steps().values() if step.state in _UNDER_WAY)
         return min((at for at in (self.record.status.next_look_at, *ends) if at is not None), default=None)
+
+    async def let_requests_end(self) -> datetime | None:
+        """Say that a change of the environment may yet take effect, and return until when; None: none is on its way.
+
+        Whoever has the environment next, or removes it, must find all that was made.
+        """
+        steps, now = self.steps(), self._clock.now()
+        changing = {key: step for key, step in steps.items() if key[0] in _CHANGING}
+        until = on_its_way_until(changing.values(), self._patience)
+        if until is None or now >= until:
+            return None
+        waiting = Waiting("a request whose answer was lost to have ended", until, reason="OutcomeUnknown")
+        waits = {key: fold(step, waiting, now, 0) for key, step in changing.items() if step.state in _UNDER_WAY}
+        await self.store({**steps, **waits})
+        return until
 
     async def reread(self) -> dict[StepKey, StageStatus]:
         """Read the record from the API server."""

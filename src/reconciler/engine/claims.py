@@ -1,5 +1,6 @@
 """When a nudge may be acted on: the rules that let a kill anywhere lose nothing and double nothing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -49,6 +50,16 @@ def seen(step: S, answer: Answer) -> S:
     if claim is None or claim.absent_since is None or (isinstance(answer, Waiting) and answer.reason in _NO_SEARCH):
         return step
     return step.model_copy(update={"claim": claim.model_copy(update={"absent_since": None})})
+
+
+def on_its_way_until(steps: Iterable[Step], patience: Patience) -> datetime | None:
+    """Return until when a request whose outcome nobody saw may yet take effect; None: there is none.
+
+    What is not there before that is no proof that nothing has to be removed.
+    """
+    claims = (step.claim for step in steps if step.claim is not None)
+    unseen = (claim.at for claim in claims if claim.settled is Settled.UNKNOWN)
+    return max((at + patience.request + patience.send for at in unseen), default=None)
 
 
 _NO_SEARCH = frozenset({"Unavailable", "RateLimited", "CircuitOpen"})

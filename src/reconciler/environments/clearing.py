@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import DevOpsProject, Environment, EnvironmentPhase, EnvironmentStatus
+from reconciler.engine.claims import on_its_way_until
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import readable
 from reconciler.engine.patience import Patience
@@ -50,6 +51,12 @@ class Clearing:
             clock=self.clock,
             patience=self.patience,
         )
+        until = on_its_way_until(work.former_steps().values(), self.patience)
+        if until is not None and now < until:
+            text = "waits for a request whose answer was lost to have ended"
+            status = on_its_way(environment, phase, text, now)
+            environment.body = await self.store.write_status(environment.body, status.dump())
+            return until
         await self.engine.carry_out(work)
         environment.status = EnvironmentStatus.model_validate(environment.body["status"])
         return None if work.is_complete() else work.next_look() or now + _LOOK_AGAIN

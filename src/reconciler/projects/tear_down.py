@@ -24,6 +24,7 @@ from reconciler.domain.resources.settings import SettingsStatus
 from reconciler.domain.things import thing_of
 from reconciler.domain.wanted import marker_of, where_of
 from reconciler.domain.words import cut
+from reconciler.engine.claims import on_its_way_until
 from reconciler.engine.engine import Engine
 from reconciler.engine.invalid import invalid_status, readable
 from reconciler.engine.patience import Patience
@@ -87,6 +88,10 @@ class TearDown:
         work = RemovalWork(
             resource, phases, reason="Removing", store=self.store, clock=self.clock, patience=self.patience
         )
+        until = on_its_way_until(work.former_steps().values(), self.patience)
+        if until is not None and self.clock.now() < until:
+            await self._say(resource, "a request whose answer was lost to have ended")
+            return until
         await self.engine.carry_out(work)
         if work.is_complete():
             return None
@@ -109,10 +114,12 @@ class TearDown:
     # Users
 
     async def _wait_for(self, resource: Resource, users: list[str]) -> datetime:
-        text = f"{', '.join(users[:5])} to be gone"
-        status = _status_of(resource).model_copy(update={"waiting_for": cut(text)})
-        await self.store.write_status(resource.body, status.dump())
+        await self._say(resource, f"{', '.join(users[:5])} to be gone")
         return self.clock.now() + _POLL
+
+    async def _say(self, resource: Resource, text: str) -> None:
+        status = _status_of(resource).model_copy(update={"waiting_for": cut(text)})
+        resource.body = await self.store.write_status(resource.body, status.dump())
 
     def _still_used_by(self, resource: Resource) -> list[str]:
         users: list[Body]

@@ -1,10 +1,11 @@
 """Cancelled after an image was set: the running sync is let end, what was current comes back, the slot is free."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from reconciler.domain.errors import RateLimited, Unavailable
+from reconciler.domain.errors import OutcomeUnknown, RateLimited, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.resources import StageName
 from support.scene import SPACE, Killed, World, kill_at
@@ -150,6 +151,25 @@ async def test_in_an_environment_that_is_removed_nothing_is_put_back() -> None:
         await world.look(world.environment)
         world.clock.advance(5)
     assert world.outside.argo.applications == {}
+
+
+async def test_what_a_lost_request_makes_in_an_environment_that_is_removed_goes_with_it() -> None:
+    world = World()
+    key, lost = world.ask(), list[Any]()
+    create = world.outside.argo.create_application
+
+    async def lose(*what: Any) -> None:
+        lost[:] = what
+        raise OutcomeUnknown("the connection was lost", system="argocd")
+
+    world.outside.argo.create_application = lose  # type: ignore[method-assign]
+    await world.until_waiting_in(StageName.SYNC, key)
+    world.store.remove(world.environment)
+    await world.go_on(key, world.environment, seconds=20)
+    await create(*lost)
+    await world.go_on(key, world.environment, seconds=120)
+    assert world.store.read(world.environment) is None
+    assert (world.phase(key), world.outside.argo.applications) == ("Cancelled", {})
 
 
 async def test_a_cancel_after_the_last_stage_comes_too_late() -> None:

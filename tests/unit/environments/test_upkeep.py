@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.domain.annotations import ADOPT, CONFIRM_REMOVAL
+from reconciler.domain.errors import OutcomeUnknown
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.applications import Application, Operation, OperationPhase
 from reconciler.domain.outside.dns import RecordSet
@@ -130,6 +131,25 @@ async def test_a_deleted_application_is_made_again_with_the_current_image_and_sy
     await until_at_rest(world)
     assert (app(world).shape, app(world).image, app(world).marker) == (before.shape, before.image, before.marker)
     assert len(world.outside.argo.syncs) == syncs + 1
+
+
+async def test_what_a_lost_request_of_a_repair_makes_goes_with_the_environment() -> None:
+    world = await settled()
+    lost, create = list[Any](), world.outside.argo.create_application
+
+    async def lose(*what: Any) -> None:
+        lost[:] = what
+        raise OutcomeUnknown("the connection was lost", system="argocd")
+
+    world.outside.argo.create_application = lose  # type: ignore[method-assign]
+    del world.outside.argo.applications[APPLICATION]
+    while not lost:
+        await until_at_rest(world, 1)
+    world.store.remove(world.environment)
+    await world.go_on(world.environment, seconds=20)
+    await create(*lost)
+    await world.go_on(world.environment, seconds=120)
+    assert (world.store.read(world.environment), world.outside.argo.applications) == (None, {})
 
 
 async def test_a_repair_waits_for_the_operation_that_somebody_runs() -> None:

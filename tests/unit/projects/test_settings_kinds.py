@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from reconciler.domain.errors import RateLimited, Refused, Unavailable
+from reconciler.domain.errors import OutcomeUnknown, RateLimited, Refused, Unavailable
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.leftovers import leftover_of
 from reconciler.domain.names import FINALIZER
@@ -442,6 +443,26 @@ async def test_an_app_project_for_two_hundred_previews_keeps_its_status_small() 
     assert len(world.argo.projects["shop"].shape.destinations) == 200
     assert len(json.dumps(world.store.status(ARGO))) < 8 * 1024
     assert world.conditions(ARGO)["Ready"] == ("True", "Ready")
+
+
+async def test_what_a_lost_request_makes_goes_with_the_settings() -> None:
+    world = SetupWorld()
+    world.add(ArgoSettings)
+    lost, create = list[Any](), world.argo.create_project
+
+    async def lose(*what: Any) -> None:
+        lost[:] = what
+        raise OutcomeUnknown("the connection was lost", system="argocd")
+
+    world.argo.create_project = lose  # type: ignore[method-assign]
+    await world.settings.look(ARGO)
+    world.store.remove(ARGO)
+    await world.settings.look(ARGO)
+    await create(*lost)
+    while world.store.read(ARGO) is not None:
+        world.clock.advance(10)
+        await world.settings.look(ARGO)
+    assert world.argo.projects == {}
 
 
 async def test_invalid_settings_that_are_deleted_go_and_what_they_have_is_on_record() -> None:
