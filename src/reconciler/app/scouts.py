@@ -35,26 +35,29 @@ class Scouts:
         match breaker.state:
             case State.OPEN if breaker.next_probe_at is not None:
                 self._add(self._key(breaker), breaker.next_probe_at + _SURELY)
-            case State.CLOSED:
-                self._send(breaker)
+            case State.HALF_OPEN:
+                self._add(self._key(breaker), self._clock.now() + _NO_PROBE)
             case _:
-                return
+                self._send(breaker)
 
     def look(self, key: Key) -> datetime | None:
-        """Send a few if the breaker may be probed; return when to look again, None when it is closed."""
+        """Send a few if the breaker may be probed; return when to look again, None when nobody waits for it."""
         breaker, now = self._breakers[int(key.name)], self._clock.now()
         if breaker.state is State.CLOSED:
             return None
         if (probe_at := breaker.next_probe_at) is not None and probe_at > now:
             return probe_at + _SURELY
-        if not breaker.is_probing:
-            self._send(breaker, _A_FEW)
-        return now + _NO_PROBE
+        was_sent = not breaker.is_probing and self._send(breaker, _A_FEW)
+        # Who asks next finds the breaker open and probes it: before that nobody is turned away.
+        return now + _NO_PROBE if was_sent or breaker.state is State.HALF_OPEN else None
 
-    def _send(self, breaker: Breaker, most: int | None = None) -> None:
-        for name in breaker.turned_away(most):
+    def _send(self, breaker: Breaker, most: int | None = None) -> bool:
+        """Have those look who were turned away; tell whether there was anybody."""
+        names = breaker.turned_away(most)
+        for name in names:
             if isinstance(name, Key):  # feeds come back by themselves
                 self._add(name, None)
+        return bool(names)
 
     def _key(self, breaker: Breaker) -> Key:
         if breaker not in self._breakers:

@@ -220,7 +220,7 @@ class Call:
             self.passed()
         elif counts_against(error):
             self.failed()
-        elif isinstance(error, ReconcilerError):
+        elif isinstance(error, ReconcilerError) and not isinstance(error, NotSent):
             self.passed()
         else:
             self.give_back()

@@ -109,6 +109,26 @@ def test_nobody_goes_while_a_probe_is_under_way_or_before_its_time() -> None:
     call.passed()
 
 
+def test_nobody_is_sent_any_more_when_nobody_waits() -> None:
+    outage = Outage()
+    outage.turn_away(WAITING[0])
+    outage.look()
+    outage.clock.advance(10)
+    assert outage.scouts.look(outage.probes[-1][0]) is None
+    assert outage.called == WAITING[:1]
+
+
+def test_who_is_turned_away_by_a_probe_that_comes_late_and_is_stopped_goes_after_it() -> None:
+    outage = Outage()
+    assert outage.look() is None
+    outage.clock.advance(60)
+    call = outage.away.admit()
+    outage.turn_away(*WAITING)
+    call.give_back()
+    outage.look()
+    assert outage.called == WAITING[:3]
+
+
 def test_each_server_of_a_kind_has_scouts_of_its_own() -> None:
     outage = Outage()
     outage.fail(outage.other)

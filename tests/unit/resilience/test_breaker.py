@@ -12,7 +12,7 @@ from interlock.config import Config
 from interlock.outcome import Outcome
 from interlock.window import WindowType
 
-from reconciler.domain.errors import CircuitOpen, Invalid, OutcomeUnknown, RateLimited, Unavailable
+from reconciler.domain.errors import CircuitOpen, Invalid, NotSent, OutcomeUnknown, RateLimited, Unavailable
 from reconciler.resilience.breaker import Breaker, Call, Rules, State
 
 
@@ -118,6 +118,15 @@ def test_a_given_back_probe_leaves_its_place(clock: HandClock) -> None:
     breaker.admit().give_back()
     breaker.admit().passed()
     assert breaker.state is State.CLOSED
+
+
+def test_a_probe_that_was_not_sent_leaves_its_place(clock: HandClock) -> None:
+    breaker = breaker_of(clock, failures=1)
+    fail(breaker)
+    clock.seconds += 60
+    with pytest.raises(NotSent), breaker.admit():
+        raise NotSent("this replica does not lead any more")
+    assert (breaker.state, breaker.is_probing) == (State.HALF_OPEN, False)
 
 
 def test_a_result_from_before_says_nothing_about_now(clock: HandClock) -> None:
