@@ -218,11 +218,18 @@ class DeploymentWork:
         if limit is None or step.started_at is None or now < self._deadline(step, now):
             return None
         last = step.facts.get(_LAST) or step.waiting_for or step.message or step.state
-        return Failed("DeadlineExceeded", f"not done in {limit}; last: {last}", facts={_LAST: last})
+        reason = "VerifyFailed" if self._own_limit(step) else "DeadlineExceeded"
+        return Failed(reason, f"not done in {limit}; last: {last}", facts={_LAST: last})
 
     def _limit(self, step: StageStatus) -> timedelta | None:
         """Return how long a stage may take; the way back as long as the way there."""
-        return self._deadlines.get(StageName.SYNC if step.name is StageName.ROLLBACK else step.name)
+        name = StageName.SYNC if step.name is StageName.ROLLBACK else step.name
+        return self._own_limit(step) or self._deadlines.get(name)
+
+    def _own_limit(self, step: StageStatus) -> timedelta | None:
+        """Return how long an address may take to answer as it should, where its environment says so."""
+        verify = self.scene.environment.spec.verify
+        return verify.timeout if verify is not None and step.name is StageName.VERIFY else None
 
     def _deadline(self, step: StageStatus, now: datetime) -> datetime:
         began, limit = step.started_at or now, self._limit(step) or timedelta()

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from reconciler.domain.errors import CircuitOpen
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.applications import Application, Health, Operation, OperationPhase, SyncState
 from reconciler.domain.outside.dns import RecordSet
@@ -271,6 +272,31 @@ async def test_a_check_that_is_asked_for_must_be_answered_as_expected() -> None:
     await world.until_ended(key)
     assert world.end_of(key) == ("Failed", "VerifyFailed")
     assert "to answer 204, now 503" in world.record(key).status.message
+
+
+async def test_an_address_that_does_not_answer_at_all_fails_when_its_time_is_over() -> None:
+    world = World(verify={"path": "/", "timeout": "30s"})
+    key = world.ask()
+    world.outside.probe.outage = CircuitOpen("not asked", retry_after=timedelta(seconds=60), system="address")
+    await world.until_waiting_in(StageName.VERIFY, key)
+    due = await world.look(key)
+    assert due is not None
+    assert due - world.clock.now() <= timedelta(seconds=30)
+    world.clock.advance(30)
+    await world.look(key)
+    assert world.end_of(key) == ("Failed", "VerifyFailed")
+    assert "address to answer: not asked" in world.record(key).status.message
+
+
+async def test_an_address_has_the_time_that_its_environment_gives_it() -> None:
+    world = World(verify={"path": "/", "timeout": "20m"})
+    world.outside.probe.answers = 503
+    key = world.ask()
+    await world.until_waiting_in(StageName.VERIFY, key)
+    await world.go_on(key, seconds=900)
+    world.outside.probe.answers = 200
+    await world.look(key)
+    assert world.phase(key) == "Succeeded"
 
 
 async def test_a_lost_slot_is_never_written_without() -> None:
