@@ -117,9 +117,17 @@ def made_current(
 
 
 def with_intended(inventory: Iterable[InventoryItem], intended: Iterable[InventoryItem]) -> list[InventoryItem]:
-    """Return the inventory with the intended items in it, as they are reached now; what was made before stays made."""
-    known = {(item.system, item.kind, item.name): item for item in inventory}
+    """Return the inventory with the intended items in it, as they are reached now; what was made before stays made.
+
+    What is of that name at another endpoint, or in another zone, stays as well: it was made there, and goes from there.
+    """
+    known = {_identity(item): item for item in inventory}
     for item in intended:
-        key = (item.system, item.kind, item.name)
+        key = _identity(item)
         known[key] = item.model_copy(update={"state": known[key].state}) if key in known else item
     return list(known.values())
+
+
+def _identity(item: InventoryItem) -> tuple[str, ...]:
+    """Name one thing outside. An Application moves along with its AppProject, and a record with its zone."""
+    return item.system, item.kind, item.name, item.place if item.kind == "Record" else item.endpoint

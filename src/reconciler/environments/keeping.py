@@ -102,14 +102,14 @@ class KeptLook:
         look: answers how it stands.
         wanted: a fingerprint; what differs under the same one was changed by somebody else.
         policy: what is done about drift.
-        gone: the hosts of which nothing is left when the step is done.
+        gone: zone and host of the records of which nothing is left when the step is done.
     """
 
     name: str
     look: Callable[[SetupStep, datetime], Awaitable[Answer]]
     wanted: str
     policy: DriftPolicy
-    gone: frozenset[str] = frozenset()
+    gone: frozenset[tuple[str, str]] = frozenset()
 
     async def asked(self, step: SetupStep, now: datetime) -> Answer:
         """Look at it."""
@@ -199,7 +199,7 @@ class Keeping:
             if other is None:
                 continue
             wanted = desired if zone is not None and other.name == zone.name else []
-            gone = frozenset(item.name for item in made if item.place == domain)
+            gone = frozenset((domain, item.name) for item in made if item.place == domain)
             shown_at = last_write_shown_at(environment, self.read_lag)
             surplus = _SurplusLook(self.systems, other, environment, wanted, frozenset(stays), marker, shown_at)
             name = shortened(f"Records/{domain}", LONGEST_STEP_NAME)

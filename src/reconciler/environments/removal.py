@@ -14,7 +14,7 @@ from reconciler.engine.store import Store
 from reconciler.engine.zones import zones_at
 from reconciler.removal.going import Look
 from reconciler.removal.looks import Looks
-from reconciler.removal.work import step_of
+from reconciler.removal.work import steps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +34,19 @@ class Removal:
         steps: dict[str, Look] = {}
         marker, zones = marker_of(environment, self.owner), self._zones(environment)
         argo, shown_at = argo_settings_of(environment, self.store), last_write_shown_at(environment, self.read_lag)
-        for item in environment.status.inventory:
-            thing = thing_of(item, environment.namespace, marker)
+        items = environment.status.inventory
+        things = [thing_of(item, environment.namespace, marker) for item in items]
+        for item, thing, name in zip(items, things, steps_of(things), strict=True):
             if item.kind == "Record":
                 zone = zones.get(item.place)
                 where = where_of(zone) if zone else thing.where
                 policy = Policy(zone.spec.policy.value) if zone else Policy.SYNC
-                steps[step_of(thing)] = self.looks.removing_records(where, item.place, marker, policy, shown_at)
+                steps[name] = self.looks.removing_records(where, item.place, marker, policy, shown_at)
                 continue
             if argo is not None and (argo.spec.endpoint or "") == item.endpoint:
-                thing = replace(thing, where=where_of(argo))
-            steps[step_of(thing)] = self.looks.removing(thing)
+                steps[name] = self.looks.removing(replace(thing, where=where_of(argo)))
+            else:
+                steps[name] = self.looks.removing(thing)
         return steps
 
     def _zones(self, environment: Environment) -> dict[str, DNSZone]:

@@ -256,8 +256,8 @@ class UpkeepWork:
             "conditions": with_drift(conditions, drift, generation, now),
         }
         if self._done.issuperset(self._looks):
-            gone = frozenset[str]().union(*(look.gone for look in self._looks.values()))
-            left = [item for item in old.inventory if item.kind != "Record" or item.name not in gone]
+            gone = frozenset[tuple[str, str]]().union(*(look.gone for look in self._looks.values()))
+            left = [item for item in old.inventory if item.kind != "Record" or (item.place, item.name) not in gone]
             handled = old.handled
             for request in _REQUESTS:
                 handled = with_request(handled, self.environment.metadata.annotations, request)

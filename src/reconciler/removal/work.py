@@ -35,8 +35,10 @@ def steps_of(things: Sequence[Thing]) -> list[str]:
     names: list[str] = []
     for thing in things:
         name = step_of(thing)
-        count = names.count(name) + 1 if thing.kind != "Record" else 1
-        names.append(name if count == 1 else shortened(f"{name} in {thing.place or thing.where.endpoint}", _LONGEST))
+        if thing.kind != "Record" and name in names:
+            where = " at ".join(part for part in (thing.place, thing.where.endpoint) if part)
+            name = shortened(f"{name} in {where}", _LONGEST)
+        names.append(name)
     return names
 
 

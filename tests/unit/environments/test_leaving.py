@@ -7,7 +7,8 @@ import pytest
 from reconciler.domain.errors import Missing, Refused, Unavailable
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.leftovers import LABEL, leftover_of
-from reconciler.domain.resources import StageName
+from reconciler.domain.resources import DNSZone, StageName
+from reconciler.domain.resources.common import api_object
 from support.outside import application
 from support.scene import OPERATOR, SPACE, Killed, World, kill_at
 
@@ -143,6 +144,29 @@ async def test_credentials_that_the_settings_name_now_are_used() -> None:
     world.store.remove(world.environment)
     await look_for(world, 5)
     assert (SPACE, "newer") in {(where.namespace, where.secret) for where in world.outside.asked_as}
+
+
+async def test_what_was_made_at_a_former_endpoint_or_in_a_former_zone_goes_from_there() -> None:
+    world = World()
+    await world.until_ended(world.ask())
+    settings = Key("ArgoSettings", SPACE, "shop")
+    world.store.edit(settings, endpoint="https://argo.new", credentialsRef={"name": "argo"})
+    world.store.put(api_object(DNSZone, "alpha", SPACE, {"domain": "alpha.example.com"}))
+    world.clock.advance(60)
+    await world.until_ended(world.ask("op-2"))
+    asked, world.outside.asked_as[:] = list[str](), []
+    removable = world.outside.dns.delete_record_set
+
+    async def noting(domain: str, kind: str, name: str) -> None:
+        asked.append(domain)
+        await removable(domain, kind, name)
+
+    world.outside.dns.delete_record_set = noting  # type: ignore[method-assign]
+    world.store.remove(world.environment)
+    await world.go_on(world.environment, seconds=300)
+    assert world.store.read(world.environment) is None
+    assert {"", "https://argo.new"} <= {where.endpoint for where in world.outside.asked_as}
+    assert "example.com" in asked
 
 
 async def test_removal_does_not_wait_for_a_sync_but_ends_it() -> None:
