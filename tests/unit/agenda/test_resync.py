@@ -26,18 +26,22 @@ class Server:
         self.records = list(records)
         self.version = 100
         self.troubles: list[Exception] = []
+        self.largest = 0
         self.lists: list[tuple[str, str | None, float]] = []
 
     async def pages(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = 500
+        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int
     ) -> AsyncGenerator[tuple[list[Body], str], None]:
         self.lists.append((kind.kind, namespace, round(asyncio.get_running_loop().time(), 3)))
         if self.troubles:
             raise self.troubles.pop(0)
         items = [each for each in self.records if each["kind"] == kind.kind]
-        yield items[:1], str(self.version)
-        if items[1:]:
-            yield items[1:], str(self.version)
+        at = 1  # the first page is a short one
+        yield items[:at], str(self.version)
+        while at < len(items):
+            self.largest = max(self.largest, len(items[at : at + limit]))
+            yield items[at : at + limit], str(self.version)
+            at += limit
 
 
 class Memory:
@@ -75,6 +79,12 @@ async def test_a_pass_finds_what_is_new_changed_and_gone() -> None:
 
     assert found == Found(listed=3, different=2, gone=1)
     assert sorted(key.name for key in memory.known) == ["new", "old", "same"]
+
+
+async def test_no_more_than_a_hundred_bodies_are_read_at_once() -> None:
+    server = Server(*(a_record(f"op-{number}") for number in range(250)))
+    found = await Resync(server, Memory(), [DEPLOYMENT_RECORD]).once()
+    assert (found.listed, server.largest) == (250, 100)
 
 
 async def test_each_namespace_is_listed() -> None:
