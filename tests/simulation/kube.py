@@ -226,7 +226,12 @@ class KubeApi:
         uid = body["metadata"]["uid"]
         for child, one in tuple(self.objects.items()):
             if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or ()):
-                self._world.later(0.1, 5, self.remove, child)
+                self._world.later(0.1, 5, self._collect, child, one["metadata"]["uid"])
+
+    def _collect(self, key: Key, uid: str) -> None:
+        """Remove what has lost its owner; what was made anew under its name has another."""
+        if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
+            self.remove(key)
 
     def _tell(self, before: Body | None, after: Body | None) -> None:
         for listener in self.listeners:
