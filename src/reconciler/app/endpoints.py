@@ -193,6 +193,11 @@ class Endpoints:
         words.append(f"{strain.permits_taken} of {strain.permits} permits in use, {strain.permits_waiting} wait")
         return words
 
+    async def end(self, endpoint: Endpoint) -> None:
+        """Close one that nobody needs any more, and forget it."""
+        self._made.remove(endpoint)
+        await endpoint.close()
+
     async def close(self) -> None:
         """Close all sessions."""
         for endpoint in self._made:

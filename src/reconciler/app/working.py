@@ -104,7 +104,7 @@ def make_workers(parts: "Shift", owner: str, *, may_act: Callable[[], bool] = la
         image=ImageStage(registries=connections, own_registry=settings.registry.endpoint),
         sync=SyncStage(tools=connections, owner=owner, degraded_for=settings.deployments.degraded_for),
         expose=ExposeStage(accounts=connections, owner=owner),
-        verify=VerifyStage(probe=AddressProbe(partial(_address, parts))),
+        verify=VerifyStage(probe=AddressProbe(partial(_address, parts), parts.endpoints.end)),
     )
     deployments = Deployments(
         store=store,
