@@ -17,6 +17,7 @@ _RECORD, _ENVIRONMENT, _PROJECT = "DeploymentRecord", "Environment", "DevOpsProj
 _LOOKED_AT = frozenset({*(kind.kind for kind in OUR_KINDS), CONFIG_MAP.kind})
 _SETTINGS_OF_A_PROJECT = ("JenkinsSettings", "ArgoSettings")
 _OF_A_PROJECT = (*_SETTINGS_OF_A_PROJECT, _ENVIRONMENT)
+_WAITING = (None, Phase.PENDING, Phase.QUEUED)
 _GIT_CREDENTIAL, _DNS_ZONE = "GitCredential", "DNSZone"
 
 
@@ -88,6 +89,9 @@ class Signals:
         else:
             self._operations[operation] = key
         if phase == before and change.after is not None:
+            if phase in _WAITING and change.before is not None and _spec_differs(change):
+                # On pause it keeps nobody back who comes after it.
+                yield from self._first_waiting(key.namespace, spec.get("projectRef", ""), spec.get("environment", ""))
             return
         environment = Key(_ENVIRONMENT, key.namespace, f"{spec.get('projectRef')}--{spec.get('environment')}")
         if is_over:

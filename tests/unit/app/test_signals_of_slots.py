@@ -40,3 +40,24 @@ def test_who_comes_first_looks_when_the_slot_may_be_taken(
     office.told.clear()
     office.keep(environment(**after), Source.OWN_WRITE)
     assert (waiting in office.told) is looks
+
+
+def test_who_comes_next_looks_when_who_comes_first_is_put_on_pause() -> None:
+    office = Office()
+    spec = {"projectRef": "shop", "environment": "alpha", "revision": "1" * 40}
+    keys = [
+        office.keep(
+            api_object(
+                DeploymentRecord,
+                f"op-{number}",
+                SPACE,
+                {**spec, "operationId": f"op-{number}", "requestedAt": f"2026-11-28T07:00:0{number}Z"},
+            )
+        )
+        for number in (1, 2)
+    ]
+    first = office.cache.read(keys[0])
+    assert first is not None
+    office.told.clear()
+    office.keep({**first, "metadata": {**first["metadata"], "annotations": {"freeleaps.com/paused": "true"}}})
+    assert office.told == set(keys)
