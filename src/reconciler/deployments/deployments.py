@@ -20,7 +20,7 @@ from reconciler.deployments.ending import (
     stages_back,
     way_back,
 )
-from reconciler.deployments.pauses import is_on_pause, noted, paused_since
+from reconciler.deployments.pauses import is_on_pause, lasts, noted, paused_since
 from reconciler.deployments.previews import Previews
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, SceneReader, Undeclared
@@ -158,9 +158,13 @@ class Deployments:
 
     def _due(self, work: DeploymentWork) -> datetime | None:
         """Return when to look again: as its stages say, and no later than its own deadline."""
-        now, due = self.clock.now(), work.due()
-        end = self._end_by(work.record, now)
-        return min(due or end, end) if end is not None and end > now else due
+        return self._no_later_than_its_end(work.due(), work.record, self.clock.now())
+
+    def _no_later_than_its_end(self, due: datetime | None, record: DeploymentRecord, now: datetime) -> datetime | None:
+        end = self._end_by(record, now)
+        if end is None or end <= now or lasts(record.status.pauses):
+            return due
+        return min(due or end, end)
 
     def _end_by(self, record: DeploymentRecord, now: datetime) -> datetime | None:
         """Return when the deployment must have ended; None while its time has not begun."""
@@ -222,12 +226,10 @@ class Deployments:
         if isinstance(why, Failed):
             return await self._end_without_scene(record, ending_with(why.reason, why.message))
         now, taken_at = self.clock.now(), record.status.slot_taken_at
-        due = why.until
-        if (end := self._end_by(record, now)) is not None:
-            due = min(due or end, end)
-            if now >= end:
-                message = f"not done in {self.deadline}; waited for: {why.what}"
-                return await self._end_without_scene(record, Ending(Phase.FAILED, "DeadlineExceeded", message))
+        if (end := self._end_by(record, now)) is not None and now >= end:
+            message = f"not done in {self.deadline}; waited for: {why.what}"
+            return await self._end_without_scene(record, Ending(Phase.FAILED, "DeadlineExceeded", message))
+        due = self._no_later_than_its_end(why.until, record, now)
         steps = by_key(record.status.stages or stages_of(record.spec.components))
         steps[QUEUE] = fold(steps[QUEUE], why, now, 0) if not steps[QUEUE].state.is_end else steps[QUEUE]
         if not record.status.stages:

@@ -1,6 +1,6 @@
 """Times in which the clocks of a deployment stand still. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from reconciler.domain.annotations import PAUSED
@@ -25,13 +25,16 @@ def on_pause(record: DeploymentRecord, environment: Environment) -> Waiting:
 
 def noted(pauses: list[Pause], now: datetime, *, is_paused: bool) -> list[Pause]:
     """Return the pauses with one begun or ended now; the same list where nothing changes."""
-    last = pauses[-1] if pauses else None
-    lasts = last is not None and last.until is None
-    if is_paused == lasts:
+    if is_paused == lasts(pauses):
         return pauses
-    if last is not None and lasts:
-        return [*pauses[:-1], last.model_copy(update={"until": now})]
+    if not is_paused:
+        return [*pauses[:-1], pauses[-1].model_copy(update={"until": now})]
     return [*_shortened(pauses), Pause(since=now)]
+
+
+def lasts(pauses: Sequence[Pause]) -> bool:
+    """Tell whether the clocks stand still now: no deadline comes nearer, and the end of the pause is a change."""
+    return bool(pauses) and pauses[-1].until is None
 
 
 def paused_since(pauses: Iterable[Pause], since: datetime, now: datetime) -> timedelta:

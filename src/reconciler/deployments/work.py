@@ -7,7 +7,7 @@ from typing import Protocol
 
 from reconciler.deployments.chain import being_built, by_key, open_now
 from reconciler.deployments.intentions import Intentions
-from reconciler.deployments.pauses import is_on_pause, on_pause, paused_since
+from reconciler.deployments.pauses import is_on_pause, lasts, on_pause, paused_since
 from reconciler.deployments.rendering import rendered
 from reconciler.deployments.scene import Scene, StepKey
 from reconciler.deployments.stages.build import BuildStage
@@ -251,8 +251,8 @@ class DeploymentWork:
         return replace(answer, until=min(answer.until or end, end))
 
     def _next_end(self, step: StageStatus, now: datetime) -> datetime | None:
-        """Return the next moment at which a stage's time is over, however it stands."""
-        if self._limit(step) is None:
+        """Return the next moment at which a stage's time is over, however it stands; on pause there is none."""
+        if self._limit(step) is None or lasts(self.record.status.pauses):
             return None
         ends = (self._deadline(step, now), self._gives_up_at(step, now))
         return min((end for end in ends if end > now), default=None)

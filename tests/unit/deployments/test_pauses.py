@@ -1,5 +1,6 @@
 """While a deployment or its environment is on pause, its clocks stand still."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -112,3 +113,23 @@ def test_the_oldest_pauses_are_merged_and_none_of_their_time_is_lost(minutes: li
         total += length if is_paused else 0
     assert paused_since(pauses, EIGHT, at(now)) == total * MINUTE
     assert len(pauses) <= MOST_PAUSES
+
+
+@pytest.mark.parametrize("deadline", [timedelta(hours=2), timedelta(hours=1)], ids=["of a stage", "of all"])
+async def test_right_before_a_deadline_a_pause_is_not_looked_at_all_the_time(deadline: timedelta) -> None:
+    world = World()
+    world.deployments = replace(world.deployments, deadline=deadline)
+    world.outside.jenkins.runs = timedelta(hours=9)
+    key = world.ask()
+    await world.until_waiting_in(StageName.BUILD, key)
+    world.clock.advance(3599 - (world.clock.now() - EIGHT).total_seconds())
+    world.store.annotate(key, paused="true")
+    await world.look(key)
+    due = await world.look(key)
+    assert due is not None
+    assert due - world.clock.now() > timedelta(seconds=60)
+    world.clock.advance(600)
+    world.store.annotate(key, paused="false")
+    due = await world.look(key)
+    assert due is not None
+    assert due - world.clock.now() <= timedelta(seconds=1)
