@@ -13,12 +13,13 @@ from random import Random
 from typing import Generic, TypeVar
 
 from reconciler.domain.clock import Clock
-from reconciler.domain.errors import Unavailable
+from reconciler.domain.errors import Refused, Unavailable
 from reconciler.resilience.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
 _log = logging.getLogger(__name__)
-_BUG = timedelta(seconds=60)
+_LATER = timedelta(seconds=60)
+"""Until a key that was refused, or met a bug, is tried again; the others go on."""
 _TICK = 0.001
 _UNTIL_BACK = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=10), floor=timedelta(milliseconds=500))
 
@@ -41,7 +42,7 @@ class Outbox(Generic[K]):
         Args:
             name: for logs.
             deliver: delivers a key and returns after how long it is due again, None for never. Raises Unavailable when
-                the other side is away: the key stays due, and the whole box waits.
+                the other side is away: the key stays due, and the whole box waits; Refused when it does not let us.
             clock: only its monotonic seconds are read.
             width: so many deliveries at once.
             backoff: how long the box waits while the other side is away.
@@ -175,9 +176,13 @@ class Outbox(Generic[K]):
             self.put(key)
             _log.log(logging.DEBUG if self._failures else logging.WARNING, "%s wait: %s", self._name, error.message)
             return False
+        except Refused as error:
+            _log.warning("one of the %s is refused: %s", self._name, error.message)
+            self.put(key, _LATER)
+            return True
         except Exception:  # noqa: BLE001 - one key's bug must not stop all others
             _log.exception("a bug while delivering one of the %s", self._name)
-            self.put(key, _BUG)
+            self.put(key, _LATER)
             return True
         if again is not None:
             self.put(key, again)

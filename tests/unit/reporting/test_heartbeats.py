@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from reconciler.domain.errors import OutcomeUnknown, Unavailable
+from reconciler.domain.errors import OutcomeUnknown, Refused, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.reporting.heartbeats import HeartbeatSender
 
@@ -309,6 +309,19 @@ async def test_a_bug_in_one_beat_stops_no_other(caplog: pytest.LogCaptureFixture
         await asyncio.sleep(25)
     assert len(world.broker.sequences("op-1")) == 3
     assert "a bug while delivering" in caplog.text
+
+
+async def test_an_announcement_that_the_api_server_refuses_is_no_bug_and_is_noted_once_it_does_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as world:
+        world.marks.away = Refused("HTTP 401", system="kubernetes")
+        world.sender.changed(record(2, "Succeeded"))
+        await asyncio.sleep(30)
+        world.marks.away = None
+        await asyncio.sleep(60)
+    assert world.marks.written == [("op-1", 2)]
+    assert "a bug" not in caplog.text
 
 
 async def test_operations_of_one_project_are_heard_of_and_announced_each() -> None:
