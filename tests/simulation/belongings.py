@@ -65,13 +65,23 @@ class Belongings:
             self._world.fail("rule 6", f"{process} {word} {kind} {name} for {owner.uid}, and it carries {marker}")
 
     def check_ends(self) -> None:
-        """Rule 3, at the end: what is ours is somebody's who is there. A folder stays as it is for whoever uses it."""
+        """Rule 3, at the end: what is ours is somebody's who is there. A folder stays as it is for whoever uses it.
+
+        What is in the inventory of who was made anew under its maker's name goes with that, marked anew or not.
+        """
         there = {body["metadata"]["uid"] for body in self._kube.objects.values()}
         used = {body["spec"]["folder"] for body in self._kube.all_of("JenkinsSettings")}
         for (kind, name), one in self._carried.items():
             is_used = kind == "Folder" and name in used
-            if one.marker is not None and one.marker.uid not in there and not is_used:
+            if one.marker is None or one.marker.uid in there or is_used:
+                continue
+            if not self._is_taken_over(kind, name, one.marker):
                 self._world.fail("rule 3", f"{kind} {name} of {one.marker} is left behind outside")
+
+    def _is_taken_over(self, kind: str, name: str, marker: Marker) -> bool:
+        body = self._kube.get(marker.kind, marker.name) or {}
+        inventory = body.get("status", {}).get("inventory") or ()
+        return any((item["kind"], item["name"]) == (kind, name) for item in inventory)
 
     def _stored(self, before: Body | None, after: Body | None) -> None:
         """Rule 7: who goes leaves nothing behind that is not on record."""

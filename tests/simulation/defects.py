@@ -13,7 +13,8 @@ from reconciler.app import connections
 from reconciler.clients.endpoint import Endpoint
 from reconciler.clients.kubernetes.client import Kubernetes
 from reconciler.deployments import deployments, work
-from reconciler.deployments.stages import queue
+from reconciler.deployments.places import place_now
+from reconciler.deployments.stages import build, queue
 from reconciler.deployments.stages.sync import SyncStage
 from reconciler.domain.answers import Answer, Nudge, Waiting
 from reconciler.domain.keys import Body
@@ -246,6 +247,16 @@ def pause_unheard() -> AbstractContextManager[None]:
     return instead((work, "is_on_pause", lambda *_: False))
 
 
+def build_under_the_new_name() -> AbstractContextManager[None]:
+    """A build is looked for where the settings say now, wherever it was asked for."""
+    return instead((build, "places_of", lambda scene, _: [place_now(scene)]))
+
+
+def job_gone_before_its_news() -> AbstractContextManager[None]:
+    """A former job goes as soon as nothing is built in it, whoever has yet to see how a build ended there."""
+    return instead((Neighbours, "is_followed", lambda *_: False))
+
+
 def _is_marking(change: Change) -> bool:
     return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
@@ -265,7 +276,7 @@ DEFECTS = {
         (nudge_before_claim, 0),
         (absence_from_one_search, 12),
         (claim_of_another_life, 12),
-        (gate_from_the_stream, 1),
+        (gate_from_the_stream, 2),
         (health_without_reconciled_at, 162),
         (end_not_marked, 0),
         (retry_before_retry_after, 5),
@@ -273,7 +284,7 @@ DEFECTS = {
         (late_message_overtakes, 81),
         (permit_waited_for, 114),
         (rollback_to_the_last_record, 13),
-        (expiry_by_the_wall_clock, 212),
+        (expiry_by_the_wall_clock, 227),
         (txt_without_values, 30),
         (marker_after_record, 0),
         (sweep_by_name, 459),
@@ -282,6 +293,8 @@ DEFECTS = {
         (end_found_out_not_audited, 0),
         (pause_unheard, 85),
         (drift_not_looked_for, 1),
+        (build_under_the_new_name, 0),
+        (job_gone_before_its_news, 20),
     )
 }
 """By the names under which they are switched on."""

@@ -12,7 +12,7 @@ from tests.simulation.world import World
 from reconciler.domain.outside.applications import ProjectShape
 from reconciler.domain.outside.builds import Job, JobShape
 
-_JOB, _PROJECT = "freeleaps/shop", "shop"
+_PROJECT = "shop"
 
 
 class ForeignHand:
@@ -22,8 +22,9 @@ class ForeignHand:
         self._world, self._outside = world, outside
         self._dice = Random(f"foreign hand {world.seed}")
         self._job: JobShape | None = None
-        """As it was left; with `_is_removed` there was none left."""
-        self._is_removed = False
+        """As it was left."""
+        self._changed = self._removed = ""
+        """The job that was changed, and that was removed."""
         self._project: ProjectShape | None = None
 
     def move_in(self) -> None:
@@ -38,12 +39,13 @@ class ForeignHand:
         Settings that a person made outlive their project, whose job is nobody's then.
         """
         kube, jenkins, argo = self._outside.kube, self._outside.jenkins, self._outside.argo
-        job, project = jenkins.jobs.get(_JOB), argo.projects.get(_PROJECT)
-        if kube.get("JenkinsSettings", "shop") and kube.get("DevOpsProject", "shop"):
-            if self._is_removed and job is None:
-                yield f"Job {_JOB} was removed by a foreign hand, and is not there again"
-            if self._job is not None and job is not None and job.shape == self._job:
-                yield f"Job {_JOB} was changed by a foreign hand, and is not put right"
+        name, project = self._name(), argo.projects.get(_PROJECT)
+        job = jenkins.jobs.get(name)
+        if name and kube.get("DevOpsProject", "shop"):
+            if self._removed == name and job is None:
+                yield f"Job {name} was removed by a foreign hand, and is not there again"
+            if self._changed == name and job is not None and job.shape == self._job:
+                yield f"Job {name} was changed by a foreign hand, and is not put right"
         is_left = self._project is not None and project is not None and project.shape == self._project
         if is_left and kube.get("ArgoSettings", "shop"):
             yield f"AppProject {_PROJECT} was changed by a foreign hand, and is not put right"
@@ -53,14 +55,17 @@ class ForeignHand:
             return
         changes = self._dice.choice(({"script": "echo no"}, {"parameters": job.shape.parameters[1:]}))
         self._job = replace(job.shape, **changes)
-        self._world.note(f"a foreign hand changes {' and '.join(changes)} of job {_JOB}", count="foreign changes")
+        self._changed = self._name()
+        self._world.note(
+            f"a foreign hand changes {' and '.join(changes)} of job {self._changed}", count="foreign changes"
+        )
         self._outside.jenkins.keep(replace(job, shape=self._job))
 
     def _remove_job(self) -> None:
         if self._ours() is not None:
-            self._is_removed = True
-            self._world.note(f"a foreign hand removes job {_JOB}", count="foreign changes")
-            self._outside.jenkins.delete(_JOB)
+            self._removed = self._name()
+            self._world.note(f"a foreign hand removes job {self._removed}", count="foreign changes")
+            self._outside.jenkins.delete(self._removed, keeps_builds=True)
 
     def _change_project(self) -> None:
         project = self._outside.argo.projects.get(_PROJECT)
@@ -70,4 +75,9 @@ class ForeignHand:
             self._outside.argo.keep_project(replace(project, shape=self._project))
 
     def _ours(self) -> Job | None:
-        return self._outside.jenkins.jobs.get(_JOB)
+        return self._outside.jenkins.jobs.get(self._name())
+
+    def _name(self) -> str:
+        """Return the job that the settings name, with its folder; empty without them."""
+        spec = (self._outside.kube.get("JenkinsSettings", "shop") or {}).get("spec")
+        return f"{spec['folder']}/{spec.get('job') or spec['projectRef']}" if spec else ""

@@ -1,7 +1,7 @@
 """A Jenkins in memory: queue, quiet period, runs, restarts; and the client through which one process asks it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,11 @@ from reconciler.domain.outside.builds import (
 from reconciler.domain.ownership import Marker
 
 _QUIET = 5.0
+Where = Callable[[JobPath], bool]
+"""Tells of which jobs builds are shown."""
+
+
+_ALIVE = (BuildState.QUEUED, BuildState.RUNNING)
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +40,7 @@ class _Item:
     key: BuildKey
     image: str
     queue_id: int
-    path: str
+    path: JobPath
     number: int | None = None
     state: BuildState = BuildState.QUEUED
     is_hidden: bool = False
@@ -59,11 +64,17 @@ class JenkinsModel:
 
     # What is asked.
 
-    def queue(self) -> list[Build]:
-        return [one.shown() for one in self.items if one.state is BuildState.QUEUED and not one.is_hidden]
+    def queue(self, where: Where) -> list[Build]:
+        return [one.shown() for one in self._seen(where) if one.state is BuildState.QUEUED]
 
-    def all_builds(self) -> list[Build]:
-        return [one.shown() for one in self.items if one.number is not None and not one.is_hidden]
+    def all_builds(self, where: Where) -> list[Build]:
+        return [one.shown() for one in self._seen(where) if one.number is not None]
+
+    def _seen(self, where: Where) -> list[_Item]:
+        return [one for one in self.items if where(one.path) and not one.is_hidden]
+
+    def is_building(self, path: JobPath) -> bool:
+        return any(one.path == path and one.state in _ALIVE for one in self.items)
 
     def folder(self, path: str) -> Folder | None:
         held = [each for each in (*self.jobs, *self.folders) if each.rpartition("/")[0] == path]
@@ -78,22 +89,27 @@ class JenkinsModel:
             self.jobs[path] = thing
             self._oracles.belongings.carries("Job", path, thing.marker)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, keeps_builds: bool = False) -> None:
+        """Delete a job, and all its builds with it, or a folder."""
         if (folder := self.folder(path)) is not None and folder.holds:
             raise Busy(f"{path} holds {folder.holds}", system="jenkins")
         self.jobs.pop(path, None)
         self.folders.pop(path, None)
         for kind in ("Job", "Folder"):
             self._oracles.belongings.is_gone(kind, path)
+        for item in [] if keeps_builds else [one for one in self.items if f"{one.path.folder}/{one.path.name}" == path]:
+            item.state = BuildState.ABORTED if item.state in _ALIVE else item.state
+            self.items.remove(item)
 
     def start(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int:
         if f"{path.folder}/{path.name}" not in self.jobs:
             raise NotFound("there is no such job", system="jenkins")
-        same = next((one for one in self.items if one.key == key and one.state is BuildState.QUEUED), None)
+        queued = (one for one in self.items if one.path == path and one.state is BuildState.QUEUED)
+        same = next((one for one in queued if one.key == key), None)
         if same is not None:
             return same.queue_id
         self._queue_ids += 1
-        item = _Item(key, parameters["IMAGE"], self._queue_ids, path.name)
+        item = _Item(key, parameters["IMAGE"], self._queue_ids, path)
         self.items.append(item)
         self._world.note(f"jenkins queues {key.operation_id}/{key.component} as {item.queue_id}", count="builds")
         self._world.later(0.5, _QUIET, self._begin, item)
@@ -164,14 +180,13 @@ class JenkinsClient:
         self._door, self._model, self._oracles = door, model, oracles
 
     async def list_builds(self, folder: str) -> tuple[Build, ...]:
-        return _merged(await self._door.call("queue", self._model.queue), await self._runs())
+        return await self._shown(lambda path: path.folder == folder)
 
     async def find_build(self, path: JobPath, key: BuildKey, since: object) -> Build | None:
         return next(iter(await self.find_builds(path, key, since)), None)
 
     async def find_builds(self, path: JobPath, key: BuildKey, since: object) -> tuple[Build, ...]:
-        queue = await self._door.call("queue", self._model.queue)
-        return tuple(one for one in _merged(queue, await self._runs()) if one.key == key)
+        return tuple(one for one in await self._shown(lambda each: each == path) if one.key == key)
 
     async def start_build(self, path: JobPath, key: BuildKey, parameters: Mapping[str, str]) -> int | None:
         return await self._door.call(
@@ -190,8 +205,9 @@ class JenkinsClient:
     async def stop(self, path: JobPath, build: Build) -> None:
         await self._door.call("stop", lambda: self._model.stop(build), change=True)
 
-    async def _runs(self) -> list[Build]:
-        return await self._door.call("builds", self._model.all_builds)
+    async def _shown(self, where: Where) -> tuple[Build, ...]:
+        queue = await self._door.call("queue", lambda: self._model.queue(where))
+        return _merged(queue, await self._door.call("builds", lambda: self._model.all_builds(where)))
 
     # Set-up.
 
@@ -218,11 +234,7 @@ class JenkinsClient:
         await self._door.call("update_job", effect, change=True, sent=self._sent)
 
     async def is_building(self, path: JobPath) -> bool:
-        alive = (BuildState.QUEUED, BuildState.RUNNING)
-        items = self._model.items
-        return await self._door.call(
-            "is_building", lambda: any(one.path == path.name and one.state in alive for one in items)
-        )
+        return await self._door.call("is_building", lambda: self._model.is_building(path))
 
     async def delete_item(self, path: str) -> None:
         kind = "Job" if path in self._model.jobs else "Folder"

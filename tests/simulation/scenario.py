@@ -15,6 +15,7 @@ from tests.simulation.foreign_hand import ForeignHand
 from tests.simulation.loop import BEGINNING
 from tests.simulation.neighbour import Neighbour
 from tests.simulation.own_servers import OwnServers
+from tests.simulation.renaming import Renaming
 from tests.simulation.replica import Outside, Replica
 from tests.simulation.steering import Steering
 from tests.simulation.world import SPACE, World
@@ -48,6 +49,7 @@ class Scenario:
         self.departures = Departures(world, outside)
         self.own_servers = OwnServers(world, outside.kube)
         self.foreign_hand = ForeignHand(world, outside)
+        self.renaming = Renaming(world, outside)
         self.steering = Steering(world, outside)
         self._lives = 0
         self._skew = timedelta()
@@ -68,6 +70,7 @@ class Scenario:
         self.neighbour.move_in()
         self.own_servers.move_in()
         self.foreign_hand.move_in()
+        self.renaming.move_in()
         self.steering.move_in()
         quiet = self.world.weather.badness == 0 and dice.random() < 0.3
         if quiet:
@@ -91,6 +94,7 @@ class Scenario:
         """Yield what has not come to its end yet."""
         yield from self.outside.oracles.unfinished(self.sent)
         yield from self.foreign_hand.unrepaired()
+        yield from self.renaming.former()
 
     def living(self) -> list[Replica]:
         return [one for one in self.replicas if not one.process.is_dead]
