@@ -4,8 +4,9 @@ The looks change nothing; the pass that asks them and the plan command see the s
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from reconciler.domain import records
@@ -40,6 +41,7 @@ from reconciler.domain.wanted import (
 )
 from reconciler.domain.words import cut
 from reconciler.engine.drifting import name_taken
+from reconciler.engine.newest import ensure_newest
 from reconciler.engine.store import Store
 from reconciler.engine.zones import ZoneRecords, dns_nudge, zone_of, zones_at
 from reconciler.environments.removal import argo_settings_of, last_write_shown_at
@@ -201,7 +203,8 @@ class Keeping:
             wanted = desired if zone is not None and other.name == zone.name else []
             gone = frozenset((domain, item.name) for item in made if item.place == domain)
             shown_at = last_write_shown_at(environment, self.read_lag)
-            surplus = _SurplusLook(self.systems, other, environment, wanted, frozenset(stays), marker, shown_at)
+            newest = partial(ensure_newest, self.store, project)
+            surplus = _SurplusLook(self.systems, other, environment, wanted, frozenset(stays), marker, shown_at, newest)
             name = shortened(f"Records/{domain}", LONGEST_STEP_NAME)
             kept.append(KeptLook(name, surplus, fingerprint(sorted(gone)), DriftPolicy.REPAIR, gone))
         return kept
@@ -363,6 +366,8 @@ class _SurplusLook:
     stays: frozenset[str]
     marker: Marker
     shown_at: datetime | None
+    newest: Callable[[], Awaitable[None]]
+    """Raises Conflict when the project may want it by now."""
 
     async def __call__(self, step: SetupStep, now: datetime) -> Answer:
         """Answer whether any is left; more than half of several at once waits for a person."""
@@ -384,7 +389,12 @@ class _SurplusLook:
             what = f"somebody to confirm the removal of more than half of the records: {names}"
             remedy = f"annotate Environment {environment.name} with {CONFIRM_REMOVAL}=any-token"
             return Waiting(what, now + _PERSON, reason="RemovalHeldBack", remedy=remedy, system="dns")
-        return _record_nudge(account, self.zone, self.marker, removals[0], _told(removals[0], self.zone))
+        nudge = _record_nudge(account, self.zone, self.marker, removals[0], _told(removals[0], self.zone))
+        return replace(nudge, act=partial(self._remove, nudge))
+
+    async def _remove(self, nudge: Nudge) -> Facts:
+        await self.newest()
+        return await nudge.act()
 
 
 REPAIR = "/repair"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from reconciler.domain.annotations import CONFIRM_REMOVAL, with_request
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus, reachability
-from reconciler.domain.errors import AlreadyExists, Conflict
+from reconciler.domain.errors import AlreadyExists
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import (
     ArgoSettings,
@@ -24,6 +24,7 @@ from reconciler.domain.resources.environment import is_preview
 from reconciler.domain.wanted import FOR_ANOTHER_REMEDY, meant_for_another
 from reconciler.domain.words import cut
 from reconciler.engine.invalid import readable, tell_invalid
+from reconciler.engine.newest import ensure_newest
 from reconciler.engine.store import Store
 from reconciler.projects.access import repository_steps
 from reconciler.projects.children import Changes, Defaults, children_of, plan
@@ -59,18 +60,9 @@ class Projects:
         project = DevOpsProject(await self.store.ensure_finalizer(body))
         changes = plan(project, children_of(self.store, project), self.defaults)
         if changes.patch or changes.delete:
-            await self._ensure_newest(key, project)
+            await ensure_newest(self.store, project)
         await self._apply(changes)
         return await self._tell(project, changes)
-
-    async def _ensure_newest(self, key: Key, project: DevOpsProject) -> None:
-        """Raise Conflict when the project wants something else by now than is known here.
-
-        Its children come by other watches: what a former lead made for a newer spec must not go for an older one.
-        """
-        metadata = (await self.store.fetch(key))["metadata"]
-        if (metadata["uid"], metadata["generation"]) != (project.metadata.uid, project.metadata.generation):
-            raise Conflict(f"{project} was changed meanwhile", system="kubernetes")
 
     async def _apply(self, changes: Changes) -> None:
         for body in changes.create:

@@ -165,6 +165,17 @@ async def test_a_repair_waits_for_the_operation_that_somebody_runs() -> None:
     assert app(world).shape == wanted
 
 
+async def test_a_record_of_a_component_that_is_not_known_here_yet_stays() -> None:
+    world = World(("api",))
+    former = world.store.read(PROJECT)
+    world.store.edit(PROJECT, components=[{"name": "api", "port": 8080}, {"name": "web", "port": 8080}])
+    await world.until_ended(world.ask())
+    world.store.lag_behind(PROJECT, former)
+    world.outside.dns.changes.clear()
+    await until_at_rest(world)
+    assert not [change for change in world.outside.dns.changes if change.startswith("delete")]
+
+
 async def test_a_deleted_record_is_made_again() -> None:
     world = await settled()
     drop(world, "api.alpha")
