@@ -8,8 +8,10 @@ from reconciler.app.references import SHARED, References, references_of
 from reconciler.deployments.retention import records_current_in, retention_key
 from reconciler.deployments.stages.queue import queued
 from reconciler.domain.keys import CONFIG_MAP, OUR_KINDS, SECRET, Body, Key, key_of
+from reconciler.domain.leftovers import is_leftover_key
 from reconciler.domain.resources import Phase
 from reconciler.domain.slot import precedence
+from reconciler.leftovers.listing import listing_key
 from reconciler.operator.cache import Change, Source
 from reconciler.operator.store import Store
 
@@ -46,6 +48,8 @@ class Signals:
             self._add(key)
         for other in self._concerned(change):
             self._add(other)
+        if change.before is None and is_leftover_key(key):
+            self._add(listing_key(key.namespace))  # from now on somebody may ask for its sweep
 
     def record_of(self, operation_id: str) -> Key | None:
         """Return the record of an active operation."""
