@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 _ONLY_LANE: Mapping[str, int] = {"looks": 20}
 _AT_ONCE = 3
 _NOTICE_CLOCK_JUMPS = timedelta(seconds=60)
+_BACKOFF = Backoff(floor=timedelta(milliseconds=200), longest=timedelta(minutes=1))
+"""What fails here could not even be written down, and nobody can read in a status that it is tried again, or when."""
 
 
 class Outcome(StrEnum):
@@ -105,7 +107,7 @@ class Patience:
         breather: how soon a change may end a backoff.
     """
 
-    backoff: Backoff = field(default_factory=lambda: Backoff(floor=timedelta(milliseconds=200)))
+    backoff: Backoff = _BACKOFF
     bugs: int = 5
     parked_for: timedelta = timedelta(minutes=10)
     breather: timedelta = timedelta(seconds=1)

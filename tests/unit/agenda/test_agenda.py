@@ -3,6 +3,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -240,6 +241,16 @@ async def test_a_bug_is_logged_with_its_traceback_and_operation(caplog: pytest.L
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
     assert record.operation_id == "op-a"  # type: ignore[attr-defined]
+
+
+async def test_what_cannot_be_read_or_written_is_tried_again_within_a_minute_however_often_it_failed() -> None:
+    look = Looker({"a": [Unavailable("no connection") for _ in range(40)]})
+    async with running(look, patience=Patience()) as agenda:
+        agenda.add("a")
+        await asyncio.sleep(900)
+    times = look.times()
+    assert max(later - earlier for earlier, later in pairwise(times)) <= 60
+    assert 900 - times[-1] <= 60
 
 
 async def test_a_key_with_a_bug_is_parked_after_the_limit_until_long_after() -> None:
