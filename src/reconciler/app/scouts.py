@@ -45,9 +45,9 @@ class Scouts:
         breaker, now = self._breakers[int(key.name)], self._clock.now()
         if breaker.state is State.CLOSED:
             return None
-        if (probe_at := breaker.next_probe_at) is not None and probe_at > now:
-            return probe_at + _SURELY
-        was_sent = not breaker.is_probing and self._send(breaker, _A_FEW)
+        if not breaker.may_be_probed and breaker.next_probe_at is not None:
+            return breaker.next_probe_at + _SURELY
+        was_sent = breaker.may_be_probed and self._send(breaker, _A_FEW)
         # Who asks next finds the breaker open and probes it: before that nobody is turned away.
         return now + _NO_PROBE if was_sent or breaker.state is State.HALF_OPEN else None
 

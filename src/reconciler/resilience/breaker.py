@@ -105,6 +105,11 @@ class Breaker:
             return None
         return self._clock.now() + timedelta(seconds=self._seconds_left())
 
+    @property
+    def may_be_probed(self) -> bool:
+        """Whether the next request would be admitted as a probe."""
+        return self.state is not _CLOSED and not self.is_probing and self._seconds_left() == 0
+
     def turned_away(self, most: int | None = None) -> list[Hashable]:
         """Return, once, the names of the errands that were turned away and not returned yet: who came first, first."""
         names = list(self._turned_away)[:most]

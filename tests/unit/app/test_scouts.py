@@ -18,11 +18,19 @@ OUTSIDE = Settings().outside
 WAITING = [Key("DeploymentRecord", "shop", f"op-{number}") for number in range(5)]
 
 
+class GoingOn(ManualClock):
+    """As real ones are: later each time."""
+
+    def now(self) -> datetime:
+        self.advance(1e-5)
+        return super().now()
+
+
 class Outage:
     """Two Argo CDs, one of which is away; an agenda that only remembers what was put on it."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, clock: ManualClock | None = None) -> None:
+        self.clock = clock or ManualClock()
         self.called: list[Key] = []
         self.probes: list[tuple[Key, datetime]] = []
         self.scouts = Scouts(add=self._add, clock=self.clock)
@@ -125,6 +133,13 @@ def test_who_is_turned_away_by_a_probe_that_comes_late_and_is_stopped_goes_after
     call = outage.away.admit()
     outage.turn_away(*WAITING)
     call.give_back()
+    outage.look()
+    assert outage.called == WAITING[:3]
+
+
+def test_the_time_of_the_probe_comes_also_on_a_clock_that_goes_on_between_two_questions() -> None:
+    outage = Outage(GoingOn())
+    outage.turn_away(*WAITING)
     outage.look()
     assert outage.called == WAITING[:3]
 
