@@ -262,13 +262,14 @@ class Agenda(Generic[K]):
         item.due = moment
         heapq.heappush(self._heap, (moment, next(self._order), key))
 
-    @staticmethod
-    def _is_scheduled(item: _Item | None, moment: datetime) -> bool:
-        """Tell an entry that counts from one that was overtaken, or whose key runs and comes back by itself."""
-        return item is not None and item.due == moment and item.lane is None
+    def _scheduled(self, entry: tuple[datetime, int, K]) -> _Item | None:
+        """Return whom an entry is of; None when it was overtaken, or its key runs and comes back by itself."""
+        moment, _, key = entry
+        item = self._items.get(key)
+        return item if item is not None and item.due == moment and item.lane is None else None
 
     def _drop_stale(self) -> None:
-        while self._heap and not self._is_scheduled(self._items.get(self._heap[0][2]), self._heap[0][0]):
+        while self._heap and self._scheduled(self._heap[0]) is None:
             heapq.heappop(self._heap)
 
     def _pump(self) -> None:
@@ -277,9 +278,9 @@ class Agenda(Generic[K]):
             return
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
-            moment, _, key = heapq.heappop(self._heap)
-            item = self._items.get(key)
-            if item is not None and self._is_scheduled(item, moment):
+            entry = heapq.heappop(self._heap)
+            key = entry[2]
+            if (item := self._scheduled(entry)) is not None:
                 lane_name = self._lane_of(key)
                 item.lane = lane_name if lane_name in self._lanes else self._common
                 self._lanes[item.lane].waiting.append(key)

@@ -6,6 +6,7 @@ few of them look when it may be probed, the first request is the probe, and when
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import count
 
 from reconciler.domain.clock import Clock
 from reconciler.domain.keys import Key
@@ -22,34 +23,39 @@ _NO_PROBE = timedelta(seconds=10)
 
 
 class Scouts:
-    """Hears the breakers, and looks at them when they may be probed."""
+    """Hears the breakers, and looks at those that are not closed when they may be probed."""
 
     def __init__(self, *, add: Callable[[Key, datetime | None], None], clock: Clock) -> None:
         """Know no breaker yet; `add` puts a key on the agenda."""
         self._add = add
         self._clock = clock
-        self._breakers: list[Breaker] = []
+        self._away: dict[Key, Breaker] = {}
+        self._numbers = count()
 
     def turned(self, breaker: Breaker) -> None:
         """Hear that a breaker has another state."""
-        match breaker.state:
-            case State.OPEN if breaker.next_probe_at is not None:
-                self._add(self._key(breaker), breaker.next_probe_at + _SURELY)
-            case State.HALF_OPEN:
-                self._add(self._key(breaker), self._clock.now() + _NO_PROBE)
-            case _:
-                self._send(breaker)
+        if breaker.state is State.CLOSED:
+            self._away = {key: other for key, other in self._away.items() if other is not breaker}
+            self._send(breaker)
+        else:
+            self._add(self._key(breaker), self._next_look(breaker))
 
     def look(self, key: Key) -> datetime | None:
         """Send a few if the breaker may be probed; return when to look again, None when nobody waits for it."""
-        breaker, now = self._breakers[int(key.name)], self._clock.now()
-        if breaker.state is State.CLOSED:
+        breaker = self._away.get(key)
+        if breaker is None:
             return None
-        if not breaker.may_be_probed and breaker.next_probe_at is not None:
-            return breaker.next_probe_at + _SURELY
-        was_sent = breaker.may_be_probed and self._send(breaker, _A_FEW)
-        # Who asks next finds the breaker open and probes it: before that nobody is turned away.
-        return now + _NO_PROBE if was_sent or breaker.state is State.HALF_OPEN else None
+        if breaker.may_be_probed and not self._send(breaker, _A_FEW) and breaker.state is State.OPEN:
+            # Who asks next finds the breaker open and probes it: before that nobody is turned away.
+            del self._away[key]
+            return None
+        return self._next_look(breaker)
+
+    def _next_look(self, breaker: Breaker) -> datetime:
+        probe_at = breaker.next_probe_at
+        if probe_at is None or breaker.may_be_probed:
+            return self._clock.now() + _NO_PROBE
+        return probe_at + _SURELY
 
     def _send(self, breaker: Breaker, most: int | None = None) -> bool:
         """Have those look who were turned away; tell whether there was anybody."""
@@ -60,6 +66,7 @@ class Scouts:
         return bool(names)
 
     def _key(self, breaker: Breaker) -> Key:
-        if breaker not in self._breakers:
-            self._breakers.append(breaker)
-        return Key(KIND, breaker.name, str(self._breakers.index(breaker)))
+        known = next((key for key, other in self._away.items() if other is breaker), None)
+        key = known or Key(KIND, breaker.name, str(next(self._numbers)))
+        self._away[key] = breaker
+        return key

@@ -58,11 +58,6 @@ class Rules:
     open_for: timedelta = timedelta(seconds=60)
     jitter: float = 0.1
 
-    @property
-    def longest_open(self) -> timedelta:
-        """How long nothing is asked at most before the next probe."""
-        return self.open_for * (1 + self.jitter)
-
 
 class Breaker:
     """One per outside system and credential.
@@ -72,7 +67,6 @@ class Breaker:
         state: what it does with the next request.
         since: of the state, by the wall clock; None as long as it never turned.
         era: counts the turns.
-        is_probing: whether the one request that may go is under way.
     """
 
     def __init__(
@@ -82,7 +76,6 @@ class Breaker:
         rules: Rules | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
-        listeners: tuple[Listener, ...] = (),
     ) -> None:
         self.name = name
         self.state = State.CLOSED
@@ -91,11 +84,11 @@ class Breaker:
         self._rules = rules or Rules()
         self._clock = clock or SystemClock()
         self._random = random or Random()  # noqa: S311 - spreads load, hides nothing
-        self._listeners = list(listeners)
+        self._listeners: list[Listener] = []
         self._in_a_row = 0
         self._recent = _Recent(self._rules.window)
         self._opens_until = 0.0
-        self.is_probing = False
+        self._is_probing = False
         self._turned_away: dict[Hashable, None] = {}
 
     @property
@@ -108,7 +101,7 @@ class Breaker:
     @property
     def may_be_probed(self) -> bool:
         """Whether the next request would be admitted as a probe."""
-        return self.state is not _CLOSED and not self.is_probing and self._seconds_left() == 0
+        return self.state is not _CLOSED and not self._is_probing and self._seconds_left() == 0
 
     def turned_away(self, most: int | None = None) -> list[Hashable]:
         """Return, once, the names of the errands that were turned away and not returned yet: who came first, first."""
@@ -127,7 +120,7 @@ class Breaker:
             return
         if self.state is State.OPEN and self._seconds_left() > 0:
             raise self._refusal(timedelta(seconds=self._seconds_left()))
-        if self.state is State.HALF_OPEN and self.is_probing:
+        if self.state is State.HALF_OPEN and self._is_probing:
             raise self._refusal(_PROBE_BUSY)
 
     def admit(self) -> "Call":
@@ -137,7 +130,7 @@ class Breaker:
         self.check()
         if self.state is State.OPEN:
             self._turn(State.HALF_OPEN)
-        self.is_probing = self.state is State.HALF_OPEN
+        self._is_probing = self.state is State.HALF_OPEN
         return Call(self, self.era)
 
     def settle(self, era: int, *, failed: bool | None) -> None:
@@ -152,7 +145,7 @@ class Breaker:
     def _settle_probe(self, *, failed: bool | None) -> None:
         if self.state is not State.HALF_OPEN:
             return
-        self.is_probing = False
+        self._is_probing = False
         if failed is not None:
             self._turn(State.OPEN if failed else State.CLOSED)
 
@@ -167,7 +160,7 @@ class Breaker:
         former, self.state = self.state, state
         self.since = self._clock.now()
         self.era += 1
-        self.is_probing = False
+        self._is_probing = False
         if state is State.OPEN:
             seconds = self._rules.open_for.total_seconds()
             self._opens_until = self._clock.monotonic() + seconds * (1 + self._rules.jitter * self._random.random())

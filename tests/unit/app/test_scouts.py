@@ -1,5 +1,6 @@
 """Who waits for a system that is away is called when it is back; meanwhile a few find out whether it is."""
 
+import weakref
 from datetime import datetime, timedelta
 
 import pytest
@@ -151,6 +152,20 @@ def test_each_server_of_a_kind_has_scouts_of_its_own() -> None:
     outage.turn_away(WAITING[4], breaker=outage.other)
     outage.look()
     assert outage.called == WAITING[4:]
+
+
+def test_a_breaker_that_nobody_waits_for_is_forgotten() -> None:
+    clock, added = ManualClock(), list[Key]()
+    scouts = Scouts(add=lambda key, _: added.append(key), clock=clock)
+    breaker = Breaker("address", clock=clock)
+    for _ in range(OUTSIDE.breaker_failures):
+        breaker.admit().failed()
+    scouts.turned(breaker)
+    clock.advance(OUTSIDE.breaker_open.total_seconds() * 4)
+    known = weakref.ref(breaker)
+    assert scouts.look(added[0]) is None
+    del breaker
+    assert known() is None
 
 
 def test_feeds_come_back_by_themselves() -> None:

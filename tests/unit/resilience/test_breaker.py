@@ -126,7 +126,7 @@ def test_a_probe_that_was_not_sent_leaves_its_place(clock: HandClock) -> None:
     clock.seconds += 60
     with pytest.raises(NotSent), breaker.admit():
         raise NotSent("this replica does not lead any more")
-    assert (breaker.state, breaker.is_probing) == (State.HALF_OPEN, False)
+    assert (breaker.state, breaker.may_be_probed) == (State.HALF_OPEN, True)
 
 
 def test_a_result_from_before_says_nothing_about_now(clock: HandClock) -> None:
