@@ -202,7 +202,7 @@ class JenkinsClient:
             raise NotFound("there is no such job", system="jenkins")
         return job.shape.parameters
 
-    async def stop(self, path: JobPath, build: Build) -> None:
+    async def stop(self, path: JobPath, build: Build, *, insists: bool = False) -> None:
         await self._door.call("stop", lambda: self._model.stop(build), change=True)
 
     async def _shown(self, where: Where) -> tuple[Build, ...]:

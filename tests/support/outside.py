@@ -68,6 +68,8 @@ class BuildServer(System):
     waits: timedelta = timedelta(seconds=5)
     runs: timedelta = timedelta(seconds=60)
     dies_slowly: timedelta = timedelta(seconds=3)
+    resists: bool = False
+    terminated: int = 0
 
     async def find_build(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
         self.up()
@@ -93,10 +95,11 @@ class BuildServer(System):
         self.after_act()
         return len(self.builds)
 
-    async def stop(self, path: JobPath, build: Build) -> None:
+    async def stop(self, path: JobPath, build: Build, *, insists: bool = False) -> None:
         self.up()
         self.stops.append(build.key.component)
-        for one in self.builds:
+        self.terminated += insists
+        for one in self.builds if insists or not self.resists else ():
             if self._as_seen(one).number == build.number and one.stopped_at is None:
                 one.stopped_at = self.clock.now()
         self.after_act()

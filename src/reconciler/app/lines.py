@@ -1,6 +1,5 @@
 """One client with what many share of it: the feed that many wait on, the zone that many compare with."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from reconciler.domain.outside.applications import Application, ApplicationShape
 from reconciler.domain.outside.builds import Build, BuildKey, Job, JobPath, JobShape, Parameters
 from reconciler.domain.outside.dns import RecordSet, Zone
 from reconciler.domain.ownership import Marker
+from reconciler.resilience.together import Together
 
 _TRUSTED = timedelta(seconds=150)
 
@@ -45,9 +45,9 @@ class JenkinsLine:
         """Ask for a build and return its queue id."""
         return await self.client.start_build(path, key, parameters)
 
-    async def stop(self, path: JobPath, build: Build) -> None:
+    async def stop(self, path: JobPath, build: Build, *, insists: bool = False) -> None:
         """Take a build from the queue or stop it."""
-        await self.client.stop(path, build)
+        await self.client.stop(path, build, insists=insists)
 
     async def list_parameters(self, path: JobPath) -> tuple[str, ...]:
         """Return the parameters that the job takes."""
@@ -210,7 +210,7 @@ class ZoneLine:
         self._clock = clock
         self._fresh = fresh
         self._snapshots: dict[str, _Snapshot] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._asking: dict[str, Together] = {}
         self._written: dict[str, datetime] = {}
 
     async def snapshot(self, domain: str, since: datetime | None) -> tuple[RecordSet, ...]:
@@ -223,7 +223,10 @@ class ZoneLine:
             *(at for at in (since, self._written.get(domain)) if at is not None),
         )
         oldest = max(moments)
-        async with self._locks.setdefault(domain, asyncio.Lock()):
+        kept = self._snapshots.get(domain)
+        if kept is not None and kept.begun >= oldest:
+            return kept.records
+        async with self._asking.setdefault(domain, Together()).asking():
             kept = self._snapshots.get(domain)
             if kept is None or kept.begun < oldest:
                 begun = self._clock.now()

@@ -3,7 +3,6 @@
 Called by `dockerhub` and `oci`. Everything about its behaviour: FACTS 3.3.
 """
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -17,6 +16,7 @@ from weakref import WeakValueDictionary
 from reconciler.clients.asks import Asks, Reply
 from reconciler.domain.clock import Clock, SystemClock
 from reconciler.domain.errors import Refused, Unavailable
+from reconciler.resilience.together import Together
 
 ACCEPT = (
     "application/vnd.docker.distribution.manifest.v2+json, "
@@ -76,8 +76,8 @@ class TokenCache:
         self._kept: dict[object, tuple[Token, float]] = {}
         self._refused: dict[Credentials, tuple[float, str]] = {}
         self._proven: set[Credentials | None] = {None}
-        self._first = asyncio.Lock()
-        self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
+        self._first = Together()
+        self._locks: WeakValueDictionary[object, Together] = WeakValueDictionary()
 
     async def get(self, what: object, credentials: Credentials | None, ask: Callable[[], Awaitable[Token]]) -> str:
         """Return the token for `what` under these credentials, asking for it when there is none.
@@ -88,7 +88,7 @@ class TokenCache:
         key = (what, credentials)
         if (kept := self._find(key)) is not None:
             return kept
-        async with self._door(key, credentials):
+        async with self._door(key, credentials).asking():
             if (kept := self._find(key)) is not None:
                 return kept
             self._refuse_again(credentials)
@@ -107,9 +107,9 @@ class TokenCache:
         if kept is not None and kept[0].value == value:
             del self._kept[what, credentials]
 
-    def _door(self, key: object, credentials: Credentials | None) -> asyncio.Lock:
+    def _door(self, key: object, credentials: Credentials | None) -> Together:
         """Let one ask at a time: per token, or over all while nobody knows whether the credentials are right."""
-        return self._locks.setdefault(key, asyncio.Lock()) if credentials in self._proven else self._first
+        return self._locks.setdefault(key, Together()) if credentials in self._proven else self._first
 
     def _find(self, key: object) -> str | None:
         kept = self._kept.get(key)

@@ -4,13 +4,13 @@ Only "as wanted" is believed of a roster. It says nothing of what is missing in 
 and nothing of what we wrote ourselves since it was begun: then it answers None, and who asks reads for itself.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from reconciler.domain.clock import Clock
 from reconciler.domain.errors import Refused
+from reconciler.resilience.together import Together
 
 FRESH = timedelta(seconds=60)
 T = TypeVar("T")
@@ -29,15 +29,19 @@ class Roster(Generic[T]):
         self._known: Mapping[str, T] = {}
         self._begun: datetime | None = None
         self._written: dict[str, datetime] = {}
-        self._lock = asyncio.Lock()
+        self._together = Together()
 
     async def latest(self, name: str) -> T | None:
         """Return what the list says of a name; None: read for yourself. Raises what the listing raises but Refused."""
-        async with self._lock:
-            if self._begun is None or self._clock.now() - self._begun >= self._fresh:
-                await self._take()
+        if self._is_old():
+            async with self._together.asking():
+                if self._is_old():
+                    await self._take()
         written, begun = self._written.get(name), self._begun
         return None if written is not None and begun is not None and written >= begun else self._known.get(name)
+
+    def _is_old(self) -> bool:
+        return self._begun is None or self._clock.now() - self._begun >= self._fresh
 
     def wrote(self, name: str) -> None:
         """Note that we are about to change, or have changed, what has this name."""

@@ -6,6 +6,7 @@ from typing import cast
 
 from reconciler.app.lines import ZoneLine
 from reconciler.clients.godaddy import GoDaddy
+from reconciler.domain.errors import Unavailable
 from reconciler.domain.outside.dns import RecordSet, RecordType
 from support.moments import ManualClock
 
@@ -41,6 +42,23 @@ async def test_a_snapshot_begun_during_a_write_is_read_again_after_it() -> None:
     account.go_on.set()
     await writing
     assert await line.snapshot(ZONE, claimed_at) == (RECORD,)
+
+
+async def test_those_who_wait_for_a_read_that_fails_do_not_read_again() -> None:
+    account = Account()
+
+    async def fail(_: str) -> tuple[RecordSet, ...]:
+        account.reads += 1
+        await account.go_on.wait()
+        raise Unavailable("it does not answer", system="dns")
+
+    account.list_record_sets = fail  # type: ignore[method-assign]
+    line = ZoneLine(cast("GoDaddy", account), ManualClock())
+    reading = asyncio.gather(*(line.snapshot(ZONE, None) for _ in range(5)), return_exceptions=True)
+    await asyncio.sleep(0)
+    account.go_on.set()
+    assert [type(error) for error in await reading] == [Unavailable] * 5
+    assert account.reads == 1
 
 
 async def test_a_snapshot_is_shared_for_a_minute() -> None:

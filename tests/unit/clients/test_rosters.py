@@ -43,6 +43,17 @@ async def test_all_who_ask_at_once_share_a_list() -> None:
     assert place.lists == 1
 
 
+async def test_those_who_wait_for_a_list_that_fails_do_not_list_again() -> None:
+    place = Place()
+    place.error = Unavailable("it does not answer", system="argocd")
+    place.gate.clear()
+    asking = asyncio.gather(*(place.roster.latest("shop") for _ in range(5)), return_exceptions=True)
+    await asyncio.sleep(0)
+    place.gate.set()
+    assert await asking == [place.error] * 5
+    assert place.lists == 1
+
+
 async def test_a_list_is_taken_again_after_a_minute() -> None:
     place = Place()
     await place.roster.latest("shop")

@@ -55,6 +55,19 @@ async def test_a_build_that_dies_slowly_is_not_stopped_again_and_again() -> None
     assert len(world.outside.jenkins.stops) <= 3
 
 
+async def test_a_build_that_resists_is_terminated_after_a_minute() -> None:
+    world = World()
+    world.outside.jenkins.resists, world.outside.jenkins.runs = True, timedelta(hours=2)
+    key = world.ask()
+    await world.go_on(key, seconds=30)
+    world.store.edit(key, cancel=True)
+    await world.go_on(key, seconds=50, every=1)
+    assert (len(world.outside.jenkins.running()), world.outside.jenkins.terminated) == (1, 0)
+    await world.go_on(key, seconds=40, every=1)
+    assert world.end_of(key) == ("Cancelled", "Cancelled")
+    assert (world.outside.jenkins.running(), world.outside.jenkins.terminated) == ([], 1)
+
+
 async def test_a_stopped_build_is_not_begun_anew_when_the_cancel_is_taken_back() -> None:
     world = World()
     key = world.ask()

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from reconciler.domain.errors import ReconcilerError, Refused, Unavailable
 from reconciler.domain.keys import Key
 from reconciler.domain.outside.builds import BuildState
 from reconciler.domain.resources import StageName
@@ -71,6 +72,41 @@ async def test_a_build_that_vanishes_after_its_twin_was_stopped_is_tried_again_u
     await world.until_ended(key)
     assert world.phase(key) == "Succeeded"
     assert [one.key.image_tag[-2:] for one in world.outside.jenkins.builds] == ["-2"]
+
+
+_NOT_STOPPED = [Refused("403 for stop", system="jenkins"), Unavailable("connection refused", system="jenkins")]
+
+
+async def never_stopped(world: World, error: ReconcilerError) -> Key:
+    """Have a build with a twin, and a server that stops nothing."""
+
+    async def stop(*_: object, **__: object) -> None:
+        raise error
+
+    key = await with_twin(world)
+    world.outside.jenkins.stop = stop  # type: ignore[method-assign]
+    return key
+
+
+@pytest.mark.parametrize("error", _NOT_STOPPED)
+async def test_a_twin_that_cannot_be_stopped_starts_no_other_build(error: ReconcilerError) -> None:
+    world = World()
+    key = await never_stopped(world, error)
+    await world.go_on(key, seconds=50)
+    assert world.outside.jenkins.count("api") == 2
+    await world.until_ended(key)
+    assert (world.phase(key), world.outside.jenkins.count("api")) == ("Succeeded", 2)
+
+
+@pytest.mark.parametrize("error", _NOT_STOPPED)
+async def test_a_cancel_after_a_twin_could_not_be_stopped_stops_both(error: ReconcilerError) -> None:
+    world = World()
+    key = await never_stopped(world, error)
+    await world.go_on(key, seconds=10)
+    del world.outside.jenkins.stop  # type: ignore[attr-defined]
+    world.store.edit(key, cancel=True)
+    await world.until_ended(key)
+    assert (world.phase(key), alive(world)) == ("Cancelled", [])
 
 
 @pytest.mark.parametrize("point", range(1, 20))

@@ -4,7 +4,6 @@ A refused login is not repeated for a while: five of them within five minutes lo
 either way (FACTS 1.2).
 """
 
-import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -12,6 +11,7 @@ from reconciler.clients.argocd.errors import SYSTEM
 from reconciler.clients.asks import Asks
 from reconciler.domain.clock import Clock, SystemClock
 from reconciler.domain.errors import Refused, Unavailable
+from reconciler.resilience.together import Together
 
 _COOLDOWN = timedelta(minutes=5)
 
@@ -42,14 +42,14 @@ class ArgoSession:
         self._asks, self._username, self._password = asks, username, password
         self._clock = clock or SystemClock()
         self._cooldown = cooldown
-        self._lock = asyncio.Lock()
+        self._together = Together()
         self._refusal: tuple[float, Refused] | None = None
         self.generation = 0
 
     async def __call__(self) -> Mapping[str, str]:
         """Return the header, after a login where there is no token yet. Raises Refused, Unavailable."""
         if not self._token:
-            async with self._lock:
+            async with self._together.asking():
                 if not self._token:
                     await self._log_in()
         return {"authorization": f"Bearer {self._token}"}

@@ -116,12 +116,15 @@ class Builds(Line):
         url_path = f"{_job_path(path)}/{number}/{'term' if insists else 'stop'}"
         await self._change("POST", url_path, expect=(200, 302, 303, 404), operation="stop_build")
 
-    async def stop(self, path: JobPath, build: Build) -> None:
-        """Take a build from the queue or ask it to stop; what has ended stays as it is."""
+    async def stop(self, path: JobPath, build: Build, *, insists: bool = False) -> None:
+        """Take a build from the queue or ask it to stop, or terminate it; what has ended stays as it is.
+
+        Of a pipeline only (WorkflowRun.java:479-566): other builds know no `term`, which is answered by 404.
+        """
         if build.state is BuildState.QUEUED and build.queue_id is not None:
             await self.cancel_queued(build.queue_id)
         elif build.state is BuildState.RUNNING and build.number is not None:
-            await self.stop_build(path, build.number)
+            await self.stop_build(path, build.number, insists=insists)
 
     async def cancel_queued(self, queue_id: int) -> bool:
         """Take an item out of the queue; False when it is not there any more: it may have started."""

@@ -22,7 +22,9 @@ _SENT_BY = timedelta(seconds=35)
 """After this long a request of unknown outcome is not on its way any more."""
 _ABSENT_AFTER = timedelta(seconds=30)
 """Between the two searches that prove an absence."""
-_ENDS_SOON = timedelta(seconds=10)
+_ENDS_SOON = timedelta(seconds=15)
+_RESISTS = timedelta(minutes=1)
+"""After this long a build that was asked to stop is terminated: until then it may be cleaning up."""
 
 
 class Builds(DeclaringJobs, Protocol):
@@ -40,8 +42,8 @@ class Builds(DeclaringJobs, Protocol):
         """Ask for a build and return its queue id, where the server tells one."""
         ...
 
-    async def stop(self, path: JobPath, build: Build) -> None:
-        """Take a build from the queue or stop it."""
+    async def stop(self, path: JobPath, build: Build, *, insists: bool = False) -> None:
+        """Take a build from the queue or stop it; `insists`: one that was asked to stop, and did not."""
         ...
 
     def latest(self, path: JobPath, key: BuildKey, since: datetime) -> Build | None:
@@ -112,7 +114,7 @@ class BuildStage:
             return Waiting(what, claim.at + _ENDS_SOON, system="jenkins")
         return Nudge(
             identity=f"{build_identity(scene.record, component, step)}{_STOP}",
-            act=lambda: _stop(site, build),
+            act=lambda: _stop(site, build, step, scene.now),
             what=f"stop the build of {component.name}",
             system="jenkins",
             before=build.state,
@@ -147,16 +149,16 @@ class BuildStage:
             if build is not None:
                 twin = self._stop_twin(site, build, build_identity(scene.record, component, step), step)
                 return twin or self._answer(site, build, scene.now, _message_of(step))
-            if self._is_still_to_show(step, scene.now) and not _has_stopped_twin(step):
+            if self._is_still_to_show(step, scene.now) and not _is_about_twin(step):
                 site.builds.want(site.path, key, scene.now + _LOOK_AGAIN)
                 what = f"the build of {component.name} to appear"
                 return Waiting(what, scene.now + _SEEN_SOON, reason="BuildQueued", system="jenkins")
-        return _gone(component.name, step, scene.now) if _has_stopped_twin(step) else None
+        return _gone(component.name, step, scene.now) if _is_about_twin(step) else None
 
     async def _find(self, site: Site, key: BuildKey, step: StageStatus, now: datetime) -> Build | None:
         """Return the build, by the shared list where that can have it, else by a search of our own."""
         assert step.claim is not None  # noqa: S101 - asked only for what was claimed
-        if _has_stopped_twin(step):
+        if _is_about_twin(step):
             return await site.builds.find_build(site.path, key, step.started_at or step.claim.at)
         build = site.builds.latest(site.path, key, step.claim.at)
         if build is not None or (step.claim.settled is Settled.DONE and self._is_still_to_show(step, now)):
@@ -238,6 +240,7 @@ class BuildStage:
 
 _ALIVE = (BuildState.QUEUED, BuildState.RUNNING)
 _STOP = "/stop"
+_STOPPING = "stopping"
 _TWIN = "/twin/"
 _TWINS = "twins"
 _COMES_BACK = timedelta(minutes=2)
@@ -252,8 +255,8 @@ def _message_of(step: StageStatus) -> str:
     return f"the server ran it more than once; stopped: {twins}" if twins else ""
 
 
-def _has_stopped_twin(step: StageStatus) -> bool:
-    """Tell whether the step's last claim was to stop a twin: its build was seen by then."""
+def _is_about_twin(step: StageStatus) -> bool:
+    """Tell whether the step's last claim was to stop a twin, sent or not: its build was seen by then."""
     return step.claim is not None and _TWIN in step.claim.key
 
 
@@ -278,14 +281,18 @@ def _is_proved_absent(step: StageStatus, now: datetime) -> bool:
 
 
 def _was_never_started(step: StageStatus) -> bool:
-    return (
-        step.claim is None or is_repairing(step) or (step.claim.settled is Settled.NOT_SENT and not _is_stopping(step))
-    )
+    """Tell whether nothing was asked for yet: that a stop was not sent says nothing of the start before it."""
+    claim = step.claim
+    if claim is None or is_repairing(step):
+        return True
+    return claim.settled is Settled.NOT_SENT and not _is_stopping(step) and not _is_about_twin(step)
 
 
-async def _stop(site: Site, build: Build) -> Facts:
-    await site.builds.stop(site.path, build)
-    return {}
+async def _stop(site: Site, build: Build, step: StageStatus, now: datetime) -> Facts:
+    name, _, since = step.facts.get(_STOPPING, "").partition(" since ")
+    asked_at = datetime.fromisoformat(since) if name == _name_of(build) else now
+    await site.builds.stop(site.path, build, insists=now >= asked_at + _RESISTS)
+    return {_STOPPING: f"{_name_of(build)} since {asked_at.isoformat()}"}
 
 
 def build_identity(record: DeploymentRecord, component: Component, step: StageStatus) -> str:
