@@ -83,7 +83,16 @@ class Neighbours:
             body = await self.store.fetch(Key(marker.kind, marker.namespace, marker.name))
         except NotFound:
             return False
-        return body["metadata"]["uid"] != marker.uid and _has(body, thing)
+        return body["metadata"]["uid"] != marker.uid and self._has(body, thing)
+
+    def _has(self, body: Body, thing: Thing) -> bool:
+        """Tell whether an inventory has the very thing: what is of its name elsewhere is another one."""
+        inventory = (body.get("status") or {}).get("inventory") or ()
+        of_its_name = (item for item in inventory if (item["kind"], item["name"]) == (thing.kind, thing.name))
+        if thing.kind == "Record":
+            return any(item.get("place", "") == thing.place for item in of_its_name)
+        where = self.endpoint(thing.system, thing.where.endpoint)
+        return any(self.endpoint(thing.system, item.get("endpoint") or "") == where for item in of_its_name)
 
 
 def _places_in(record: Body) -> Iterator[Place]:
@@ -92,8 +101,3 @@ def _places_in(record: Body) -> Iterator[Place]:
         place = (stage.get("claim") or {}).get("place")
         if place and not StepState(stage["state"]).is_end:
             yield Place.model_validate(place)
-
-
-def _has(body: Body, thing: Thing) -> bool:
-    inventory = (body.get("status") or {}).get("inventory") or ()
-    return any((item["kind"], item["name"]) == (thing.kind, thing.name) for item in inventory)

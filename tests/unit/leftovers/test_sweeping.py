@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.domain.errors import CircuitOpen, Missing, Unavailable
-from reconciler.domain.keys import Body, Key, Kind
+from reconciler.domain.keys import Body, Key, Kind, key_of
 from reconciler.domain.outside.applications import ArgoProject, ProjectShape, Repository
 from reconciler.domain.outside.builds import Credential, Folder, Job, JobPath, JobShape
 from reconciler.domain.outside.dns import RecordSet
@@ -72,6 +72,31 @@ async def test_what_a_resource_made_anew_is_about_to_use_is_left_alone() -> None
     key = world.leave("Application", APP, "shop")
     await world.go_on(key)
     assert (world.argo.deleted, world.read(key)) == ([], None)
+
+
+async def test_what_a_resource_made_anew_has_on_another_server_is_not_what_is_left() -> None:
+    world = SweepWorld()
+    world.argo.applications[APP] = application(APP, marker=OLD)
+    body = world.resource("Environment", "shop--alpha", "uid-new", ("Application", APP))
+    item = {**body["status"]["inventory"][0], "endpoint": "https://argo.other"}
+    world.store.set_status(key_of(body), inventory=[item])
+    key = world.leave("Application", APP, "shop")
+    await world.go_on(key)
+    assert (world.argo.deleted, world.read(key)) == ([APP], None)
+
+
+@pytest.mark.parametrize(("zone", "goes"), [("example.org", True), ("example.com", False)])
+async def test_a_record_that_a_resource_made_anew_has_in_another_zone_is_not_what_is_left(
+    zone: str, *, goes: bool
+) -> None:
+    world = SweepWorld()
+    world.dns.records = records_of(OLD)
+    body = world.resource("Environment", "shop--alpha", "uid-new", ("Record", "api.alpha.example.com"))
+    item = {**body["status"]["inventory"][0], "place": zone}
+    world.store.set_status(key_of(body), inventory=[item])
+    key = world.leave("Record", "api.alpha.example.com", "example.com")
+    await world.go_on(key, seconds=20)
+    assert (world.dns.records == [], world.read(key)) == (goes, None)
 
 
 async def test_what_a_resource_made_anew_does_not_use_goes() -> None:
