@@ -76,6 +76,21 @@ async def test_health_that_recovers_starts_the_time_of_being_degraded_anew() -> 
     assert not world.record(key).status.phase.is_end
 
 
+async def test_out_of_sync_between_two_moments_of_being_degraded_ends_the_first() -> None:
+    world = World()
+    key = await at_sync(world)
+    for health, sync in (
+        (Health.DEGRADED, SyncState.SYNCED),
+        (Health.HEALTHY, SyncState.OUT_OF_SYNC),
+        (Health.DEGRADED, SyncState.SYNCED),
+    ):
+        world.outside.argo.alter = lambda there, health=health, sync=sync: replace(  # type: ignore[misc]
+            there, health=health, sync=sync
+        )
+        await world.go_on(key, seconds=40)
+    assert not world.record(key).status.phase.is_end
+
+
 @pytest.mark.parametrize("health", [Health.PROGRESSING, Health.MISSING, Health.UNKNOWN, Health.SUSPENDED])
 async def test_other_health_waits_and_says_so(health: Health) -> None:
     world = World()
@@ -148,6 +163,34 @@ async def test_a_sync_that_failed_fails_the_deployment_with_its_words(phase: Ope
     assert "quota exceeded" in world.record(key).status.message
 
 
+async def test_what_is_corrected_after_a_first_deployment_failed_reaches_the_application() -> None:
+    world = World()
+    world.outside.argo.alter = lambda there: (
+        replace(there, operation=replace(there.operation, phase=OperationPhase.FAILED)) if there.operation else there
+    )
+    first = world.ask("op-1")
+    await world.until_ended(first)
+    assert world.end_of(first) == ("Failed", "SyncFailed")
+    world.store.edit(Key("ArgoSettings", SPACE, "shop"), syncPolicy={"syncOptions": ["ServerSideApply=true"]})
+    world.outside.argo.alter = lambda there: there
+    second = world.ask("op-2")
+    await world.until_ended(second)
+    assert world.phase(second) == "Succeeded"
+    assert world.outside.argo.applications[APP].shape.sync_options == ("ServerSideApply=true",)
+    assert world.outside.argo.shape_writes == [APP]
+
+
+async def test_a_shape_that_the_server_words_otherwise_is_written_once() -> None:
+    world = World()
+    world.outside.argo.alter = lambda there: replace(there, shape=replace(there.shape, cluster="https://in-cluster"))
+    await world.until_ended(world.ask("op-1"))
+    assert world.outside.argo.shape_writes == []
+    world.store.set_status(Key("Environment", SPACE, "shop--alpha"), current={"api": None})
+    second = world.ask("op-2")
+    await world.until_ended(second)
+    assert (world.phase(second), world.outside.argo.shape_writes) == ("Succeeded", [APP])
+
+
 async def with_foreign_operation(world: World, **changes: object) -> Key:
     """Have one deployment behind us and somebody else's operation in the way of the next."""
     await world.until_ended(world.ask("op-1"))
@@ -199,6 +242,22 @@ async def test_with_auto_sync_no_sync_is_started() -> None:
     world.outside.argo.reconciles = True
     await world.until_ended(key)
     assert (world.phase(key), world.outside.argo.syncs) == ("Succeeded", [])
+
+
+async def test_with_auto_sync_a_sync_that_the_tool_lost_is_told_in_its_words() -> None:
+    world = World()
+    world.store.edit(Key("ArgoSettings", SPACE, "shop"), syncPolicy={"automated": True})
+    key = await at_sync(world)
+    world.outside.argo.alter = lambda there: replace(
+        there,
+        images=(),
+        operation=Operation("", OperationPhase.FAILED, 'namespaces "shop" not found'),
+        conditions=("SyncError: Failed last sync attempt",),
+    )
+    await world.go_on(key, seconds=30)
+    assert waits_for(world, key) == (
+        f'the image to run in Application {APP} (namespaces "shop" not found; SyncError: Failed last sync attempt)'
+    )
 
 
 async def test_an_environment_made_anew_writes_its_uid_on_what_it_takes_over() -> None:

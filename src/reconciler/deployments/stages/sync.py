@@ -12,6 +12,7 @@ from reconciler.deployments.goal import Goal, goal_of
 from reconciler.deployments.scene import Scene
 from reconciler.domain.annotations import adopted
 from reconciler.domain.answers import Answer, Done, Facts, Failed, Nudge, Waiting
+from reconciler.domain.changes import difference
 from reconciler.domain.outside.applications import (
     Application,
     ApplicationShape,
@@ -183,8 +184,8 @@ class SyncStage:
             return name_taken(target.environment, "Application", target.shape.name, application.marker)
         if application.is_deleting:
             return Waiting(f"{target.application} to be gone", target.now + _SOON, system="argocd")
-        is_elsewhere = application.shape.project != target.shape.project
-        if is_elsewhere or not target.marker.is_same_owner(application.marker):
+        is_ours = target.marker.is_same_owner(application.marker)
+        if not is_ours or application.shape.project != target.shape.project or _has_former_shape(target, application):
             if application.is_operation_requested:
                 return self._busy(target, application.operation)
             return self._take_over(applications, target, application)
@@ -232,18 +233,19 @@ class SyncStage:
             what = (
                 f"the {'image' if target.image.target_revision is None else 'revision'} to run in {target.application}"
             )
-            return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
+            return _rolling_out(target, f"{what}{_troubles(application)}")
         if application.health is Health.DEGRADED:
             return self._degraded(target, application)
         if application.health is not Health.HEALTHY:
             what = f"{target.application} to be Healthy, now {application.health} {application.health_message}".strip()
-            return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd", facts=_NOT_DEGRADED)
+            return _rolling_out(target, what)
         pruned = application.operation is not None and application.operation.prune_skipped
         if application.sync is SyncState.SYNCED or (application.sync is SyncState.OUT_OF_SYNC and pruned):
             message = "" if application.sync is SyncState.SYNCED else "resources to prune were skipped"
             return Done({"application": target.shape.name, "url": application.url}, message)
-        what = f"{target.application} to be Synced, now {application.sync}"
-        return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd")
+        return _rolling_out(
+            target, f"{target.application} to be Synced, now {application.sync}{_troubles(application)}"
+        )
 
     def _degraded(self, target: _Target, application: Application) -> Answer:
         since = datetime.fromisoformat(target.step.facts.get("degradedSince") or target.now.isoformat())
@@ -303,12 +305,17 @@ class SyncStage:
         return self._nudge(target, "image", act, what, before=" ".join(application.images), is_repeatable=True)
 
     def _take_over(self, applications: Applications, target: _Target, application: Application) -> Nudge:
-        """Give an application that a person named, or that is in a former project, our shape and marker first."""
+        """Give an application that a person named, or that has a former project or shape, ours and our marker first."""
         shape, expected, whose = target.shape, application.epoch, application.marker
 
         async def act() -> Facts:
             await applications.reshape(
-                shape.project, shape.name, shape, target.marker, expected_epoch=expected, epoch=f"{target.epoch}/marked"
+                shape.project,
+                shape.name,
+                shape,
+                target.marker,
+                expected_epoch=expected,
+                epoch=f"{target.epoch}{_MARKED}",
             )
             return {}
 
@@ -347,6 +354,31 @@ class SyncStage:
 
 
 _NOT_DEGRADED = {"degradedSince": ""}
+_MARKED = "/marked"
+
+
+def _rolling_out(target: _Target, what: str) -> Waiting:
+    """Wait for what the gate asks beside health: it is not Degraded now, or is not judged yet."""
+    return Waiting(what, target.now + _LOOK_AGAIN, reason="Rollout", system="argocd", facts=_NOT_DEGRADED)
+
+
+def _troubles(application: Application) -> str:
+    """Quote the tool's own words on what keeps it: a sync that it began by itself and lost, and its conditions."""
+    operation = application.operation
+    has_failed = operation is not None and operation.phase in (OperationPhase.FAILED, OperationPhase.ERROR)
+    words = [operation.message] if operation is not None and has_failed and operation.message else []
+    said = "; ".join([*words, *application.conditions])
+    return f" ({said})" if said else ""
+
+
+def _has_former_shape(target: _Target, application: Application) -> bool:
+    """Tell whether an application that never was current was made from what a person has corrected since.
+
+    Of what is current the environment keeps the shape. Written once per holder: the server may word it otherwise.
+    """
+    is_kept = target.step.component in target.environment.status.current
+    is_written = application.epoch in (target.epoch, f"{target.epoch}{_MARKED}")
+    return not is_kept and not is_written and bool(difference(target.shape, application.shape))
 
 
 def _set_at(target: _Target) -> datetime | None:
