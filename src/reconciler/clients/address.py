@@ -31,7 +31,8 @@ class AddressProbe(Generic[A]):
         """Return the HTTP status of a GET. Raises Unavailable."""
         parts = urlsplit(url)
         endpoint = await self._at(f"{parts.scheme}://{parts.netloc}")
-        reply = await endpoint.ask("GET", parts.path or "/", expect=_ANY_STATUS, operation="verify")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        reply = await endpoint.ask("GET", path, expect=_ANY_STATUS, operation="verify")
         return reply.status
 
     async def _at(self, origin: str) -> A:

@@ -201,11 +201,11 @@ class Deployments:
             status = given_back(environment.status, now)
             if running:
                 status = made_current(environment.status, work.record, running, expires_at(scene, now), now)
-            elif ending.phase is Phase.SUPERSEDED:
-                status = status.model_copy(update={"superseded_in_row": status.superseded_in_row + 1})
             elif ending.phase is Phase.ROLLED_BACK:
                 held = put_on_hold(environment.status, work.record.operation_id, ending.message, now)
                 status = given_back(held, now)
+            in_row = environment.status.superseded_in_row + 1 if ending.phase is Phase.SUPERSEDED else 0
+            status = status.model_copy(update={"superseded_in_row": in_row})
             await self.store.write_status(environment.body, status.dump())
         elif running and not _is_current(environment, work.record):
             ending = ending_without_slot(scene, steps)

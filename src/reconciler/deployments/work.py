@@ -1,6 +1,6 @@
 """A deployment as the engine sees it: its stages, its looks, its one guarded write."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -161,13 +161,18 @@ class DeploymentWork:
         """
         steps, now = self.steps(), self._clock.now()
         changing = {key: step for key, step in steps.items() if key[0] in _CHANGING}
-        until = on_its_way_until(changing.values(), self._patience)
-        if until is None or now >= until:
+        waiting = self._request_on_its_way(changing.values())
+        if waiting is None:
             return None
-        waiting = Waiting("a request whose answer was lost to have ended", until, reason="OutcomeUnknown")
         waits = {key: fold(step, waiting, now, 0) for key, step in changing.items() if step.state in _UNDER_WAY}
         await self.store({**steps, **waits})
-        return until
+        return waiting.until
+
+    def _request_on_its_way(self, steps: Iterable[StageStatus]) -> Waiting | None:
+        until = on_its_way_until(steps, self._patience)
+        if until is None or self._clock.now() >= until:
+            return None
+        return Waiting("a request whose answer was lost to have ended", until, reason="OutcomeUnknown")
 
     async def reread(self) -> dict[StepKey, StageStatus]:
         """Read the record from the API server."""
@@ -187,7 +192,7 @@ class DeploymentWork:
         if name is StageName.BUILD and step.claim is not None and (late or self.is_winding_up):
             return await self._wind_up(scene, self._components[component], step, late)
         if late is not None:
-            return late
+            return self._request_on_its_way([step]) or late
         if name is StageName.QUEUE:
             return await self._stages.queue.look(scene)
         answer = await self._stages.of(name).look(scene, self._components[component], step)

@@ -14,7 +14,7 @@ class Door:
         self.origin = origin
 
     async def ask(self, method: str, path: str, **_: Any) -> Reply:
-        return Reply(204 if path == "/ready" else 404, {}, b"")
+        return Reply(204 if path == "/ready?x=1" else 404, {}, b"")
 
     def stream(self, path: str, **_: Any) -> AbstractAsyncContextManager[Any]:
         raise AssertionError("nobody streams an address")

@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.domain.errors import OutcomeUnknown, RateLimited, Unavailable
 from reconciler.domain.keys import Key
-from reconciler.domain.resources import StageName
-from support.scene import SPACE, Killed, World, kill_at
+from reconciler.domain.resources import StageName, StageStatus
+from support.scene import DEADLINES, SPACE, Killed, World, kill_at
 
 API, WEB = "shop--alpha--api", "shop--alpha--web"
 OLD_REVISION, NEW_REVISION = "1" * 40, "2" * 40
@@ -151,6 +151,32 @@ async def test_in_an_environment_that_is_removed_nothing_is_put_back() -> None:
         await world.look(world.environment)
         world.clock.advance(5)
     assert world.outside.argo.applications == {}
+
+
+async def test_the_time_of_a_stage_is_not_over_before_its_lost_request_has_ended() -> None:
+    world = World()
+    world.outside.argo.outage = Unavailable("connection refused", system="argocd")
+    key = world.ask()
+    await world.until_waiting_in(StageName.SYNC, key)
+
+    def sync() -> StageStatus:
+        return next(one for one in world.record(key).status.stages if one.name is StageName.SYNC)
+
+    began = sync().started_at
+    assert began is not None
+    await world.go_on(key, seconds=29 * 60, every=30)
+
+    async def lose(*_: Any) -> None:
+        raise OutcomeUnknown("the connection was lost", system="argocd")
+
+    world.outside.argo.outage = None
+    world.outside.argo.create_application = lose  # type: ignore[method-assign]
+    await world.until_ended(key, every=1)
+    claim, ended = sync().claim, sync().finished_at
+    assert world.end_of(key) == ("Failed", "DeadlineExceeded")
+    assert claim is not None
+    assert ended is not None
+    assert (ended >= began + DEADLINES[StageName.SYNC], ended >= claim.at + timedelta(seconds=35)) == (True, True)
 
 
 async def test_what_a_lost_request_makes_in_an_environment_that_is_removed_goes_with_it() -> None:

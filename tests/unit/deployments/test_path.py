@@ -142,3 +142,11 @@ async def test_a_look_over_an_unchanged_world_writes_nothing_before_it_is_due() 
         world.clock.advance(1)
         await world.look(key)
     assert len(world.store.writes) == before
+
+
+async def test_the_longest_names_are_exposed_like_any_others() -> None:
+    label = "a" * 50
+    world = World(("component-of-20-char",), domain=f"{label}.{label}.{label}.example.com")
+    key = world.ask("o" * 128)
+    await world.until_ended(key)
+    assert world.phase(key) == "Succeeded"

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.domain.keys import Key
+from reconciler.domain.outside.builds import BuildState
 from reconciler.domain.resources import JenkinsSettings, StageName
 from support.moments import EIGHT
 from support.scene import SPACE, Killed, World, kill_at
@@ -105,6 +106,15 @@ async def test_after_too_many_supersedes_in_a_row_the_running_one_is_let_finish(
     await world.until_ended(first, second)
     assert (world.phase(first), world.phase(second)) == ("Succeeded", "Succeeded")
     assert world.slot().status.superseded_in_row == 0
+
+
+async def test_a_failure_ends_the_row_of_supersedes() -> None:
+    world = World(concurrency="Supersede")
+    world.store.set_status(world.environment, supersededInRow=5)
+    world.outside.jenkins.results["api"] = [BuildState.FAILED]
+    first = world.ask("op-1")
+    await world.until_ended(first)
+    assert (world.phase(first), world.slot().status.superseded_in_row) == ("Failed", 0)
 
 
 async def test_a_deployment_that_has_set_an_image_is_not_superseded() -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from reconciler.deployments.scene import Scene
 from reconciler.domain.annotations import adopted
 from reconciler.domain.answers import Answer, Done, Skipped, Waiting
+from reconciler.domain.names import shortened
 from reconciler.domain.outside.dns import RecordSet
 from reconciler.domain.record_marks import marker_name
 from reconciler.domain.records import Action, Change, Desired, Policy, keys_to_adopt, name_in_zone, plan
@@ -18,6 +19,8 @@ from reconciler.engine.zones import ZoneRecords, dns_nudge, no_zone
 _LOOK_AGAIN = timedelta(seconds=5)
 _READ_LAG = timedelta(seconds=60)
 _PERSON = timedelta(minutes=5)
+_LONGEST_IDENTITY = 300
+"""A claim's key has 320 characters, and what is intended before an act is claimed under it with a word added."""
 
 
 class DnsAccounts(Protocol):
@@ -74,7 +77,8 @@ class ExposeStage:
         change = next((one for one in planned.changes if _concerns(one, wanted.name)), None)
         if change is None:
             return None
-        identity = f"{scene.record.operation_id}/{step.component}/dns/{change.record.type}/{change.record.name}"
+        what = f"{scene.record.operation_id}/{step.component}/dns/{change.record.type}/{change.record.name}"
+        identity = shortened(what, _LONGEST_IDENTITY)
         claim = step.claim
         if claim and claim.key == identity and claim.settled is Settled.DONE and scene.now < claim.at + _READ_LAG:
             what = f"the provider to return {change.record.type} {change.record.name}"
