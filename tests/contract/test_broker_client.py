@@ -103,12 +103,12 @@ async def test_an_unknown_exchange_is_unavailable_and_the_client_recovers(client
     await until_published(client, topology.exchange)
 
 
-async def until_published(client: RabbitMQ, exchange: str) -> None:
+async def until_published(client: RabbitMQ, exchange: str, routing_key: str = "reconcile") -> None:
     async with asyncio.timeout(20):
         while True:
             await client.connected()
             try:
-                await client.publish(exchange, "reconcile", b"{}")
+                await client.publish(exchange, routing_key, b"{}")
             except Unavailable:
                 await asyncio.sleep(0.01)
             else:
@@ -211,6 +211,19 @@ async def test_a_deleted_queue_is_declared_and_consumed_anew(
         await (await connection.channel()).queue_delete(topology.reconcile)
     await until_published(client, topology.exchange)
     await inbox.next()
+
+
+@pytest.mark.parametrize("gone", ["dead", "retry"])
+async def test_a_deleted_queue_that_nobody_consumes_is_declared_anew(
+    broker: BrokerUnderTest, client: RabbitMQ, topology: Topology, gone: str
+) -> None:
+    exchange, queue = ("", topology.dead) if gone == "dead" else (topology.retry_for(1), topology.retry_for(1))
+    await until_published(client, exchange, routing_key=queue)
+    async with await aio_pika.connect(broker.url) as connection:
+        await (await connection.channel()).queue_delete(queue)
+    with pytest.raises(Unavailable, match="no queue takes"):
+        await client.publish(exchange, queue, b"{}")
+    await until_published(client, exchange, routing_key=queue)
 
 
 async def test_a_work_queue_declared_in_another_way_is_used_as_it_is(

@@ -1,9 +1,16 @@
 """The broker as it is set: where it is, and what things are called there."""
 
+from datetime import timedelta
+
 from yarl import URL
 
 from reconciler.domain.messages import Topology
 from reconciler.settings import Settings
+
+_DOUBLED = 16
+"""Times: from a second on the delay has come to its longest by then."""
+_LONGEST_DELAY = timedelta(hours=1)
+"""RabbitMQ refuses an `x-message-ttl` above 4,294,967,295 ms (MAX_EXPIRY_TIMER in rabbit.hrl)."""
 
 
 def amqp_url(settings: Settings) -> str:
@@ -20,7 +27,7 @@ def amqp_url(settings: Settings) -> str:
 
 
 def topology_of(settings: Settings) -> Topology:
-    """Return the broker's names as they are set; the delay doubles with each attempt."""
+    """Return the broker's names as they are set; the delay doubles with each attempt, up to an hour."""
     broker, messages = settings.rabbitmq, settings.messages
     return Topology(
         exchange=broker.exchange,
@@ -29,5 +36,8 @@ def topology_of(settings: Settings) -> Topology:
         retry=broker.retry_queue,
         dead=broker.dead_queue,
         heartbeat=broker.heartbeat_exchange,
-        retry_delays=tuple(messages.retry_delay * 2**attempt for attempt in range(messages.attempts)),
+        retry_delays=tuple(
+            min(messages.retry_delay * 2 ** min(attempt, _DOUBLED), _LONGEST_DELAY)
+            for attempt in range(messages.attempts)
+        ),
     )

@@ -24,6 +24,8 @@ EXTEND = f"{GROUP}/extend"
 """Request: the environment lives so much longer, `24h` or `24h/any-token`."""
 EXPIRE = f"{GROUP}/expire"
 """Request: the environment ends now."""
+TRACEPARENT = f"{GROUP}/traceparent"
+"""Written by us: the W3C trace context of the message that asked for a project's newest operation."""
 
 _LONGEST = 256
 _TRUE = "true"

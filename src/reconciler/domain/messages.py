@@ -78,6 +78,12 @@ class Topology:
         """Name where a message waits after its n-th attempt (1 is the first)."""
         return self.retry_name(self.retry_delays[min(attempt, len(self.retry_delays)) - 1])
 
+    def has_queue_for(self, exchange: str, routing_key: str) -> bool:
+        """Tell whether what is published so comes into a queue of this topology, where that is there."""
+        if exchange:
+            return exchange in map(self.retry_name, self.retry_delays)
+        return routing_key in (self.initialize, self.reconcile, self.dead)
+
     @property
     def bindings(self) -> dict[str, tuple[str, ...]]:
         """The work queues and the routing keys they take."""

@@ -38,6 +38,9 @@ from reconciler.resilience.backoff import Backoff
 _LOG = logging.getLogger(__name__)
 _BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 _LONGEST_HEADER = 256
+_MOST_RETURNS = 5
+"""A message that went back so often waits elsewhere, where its returns count anew: at the broker's delivery limit it
+would be a dead letter of which nobody is told. It comes to that where reads are answered and writes are not."""
 _BACKOFF = Backoff(floor=timedelta(milliseconds=200), longest=timedelta(seconds=15))
 
 Probe = Callable[[], Awaitable[object]]
@@ -87,6 +90,7 @@ class Intake:
         self._subscriptions: list[Subscription] = []
         self._hold: asyncio.Task[None] | None = None
         self._held_for = ""
+        self._once_more: tuple[str, Probe] | None = None
         self._silences = 0
 
     @property
@@ -120,10 +124,11 @@ class Intake:
             outcome = await self._outcome(read, subject)
             answer = await self._is_owed_an_end(outcome, subject)
         except Unavailable as error:
-            if _nobody_answers(error):
+            is_silence = _nobody_answers(error)
+            if is_silence and _returns(delivery) < _MOST_RETURNS:
                 self._hold_until(error.message, partial(self._knows, subject))
                 return
-            outcome, answer = Later("Unavailable", error.message, subject), False
+            outcome, answer = Later("Unavailable", error.message, subject, is_attempt=not is_silence), False
         try:
             outcome = self._limited(delivery, outcome)
             await self._settle(queue, delivery, outcome, tell=answer)
@@ -269,12 +274,20 @@ class Intake:
     def _hold_until(self, why: str, probe: Probe) -> None:
         """Take no messages until `probe` gets an answer; what is not settled goes back once."""
         if self._hold is None or self._hold.done():
+            self._hold = asyncio.create_task(self._hold_on(why, probe), name="intake on hold")
             self._held_for = why
-            self._hold = asyncio.create_task(self._wait_for_an_answer(probe), name="intake on hold")
+        elif not self._held_for:  # messages are being taken again: this one came already, and must go back as well
+            self._once_more = why, probe
+
+    async def _hold_on(self, why: str, probe: Probe) -> None:
+        self._once_more = why, probe
+        while self._once_more is not None:
+            (self._held_for, probe), self._once_more = self._once_more, None
+            await self._wait_for_an_answer(probe)
 
     async def _wait_for_an_answer(self, probe: Probe) -> None:
         _LOG.warning("no messages are taken: %s", self._held_for)
-        await asyncio.gather(*(subscription.pause() for subscription in self._subscriptions))
+        await self._each(lambda subscription: subscription.pause())
         while True:
             self._silences += 1
             await asyncio.sleep(self._backoff.delay(self._silences, self._random).total_seconds())
@@ -293,7 +306,13 @@ class Intake:
                 break
         self._held_for = ""
         _LOG.info("messages are taken again")
-        await asyncio.gather(*(subscription.resume() for subscription in self._subscriptions))
+        await self._each(lambda subscription: subscription.resume())
+
+    async def _each(self, change: Callable[[Subscription], Awaitable[None]]) -> None:
+        """Change all subscriptions; whatever comes of one, the others and what follows must not be left out."""
+        ends = await asyncio.gather(*map(change, self._subscriptions), return_exceptions=True)
+        for error in filter(None, ends):
+            _LOG.warning("a queue could not be left or taken up: %s", error, exc_info=error)
 
 
 async def _nothing() -> None:
@@ -308,6 +327,12 @@ def _nobody_answers(error: Unavailable) -> bool:
 def _attempts(delivery: Delivery) -> int:
     count = delivery.headers.get(ATTEMPT_HEADER, 0)
     return count if isinstance(count, int) and count >= 0 else 0
+
+
+def _returns(delivery: Delivery) -> int:
+    """Return how often a message went back to its queue, as a quorum queue counts."""
+    count = delivery.headers.get("x-delivery-count", 0)
+    return count if isinstance(count, int) else 0
 
 
 def _kept(delivery: Delivery) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.domain.annotations import TRACEPARENT
 from reconciler.domain.errors import AlreadyExists, Busy, Conflict, Invalid
 from reconciler.domain.keys import PROJECT, Body
 from reconciler.domain.messages import InitializePayload, Request
@@ -22,7 +23,6 @@ from reconciler.intake.rules import invalid, is_too_old, reused, too_old
 
 CONTENT_ANNOTATION = f"{GROUP}/operation-content"
 """SHA-256 of what `spec.operation` was sent with: tells a second delivery from other content under the same id."""
-TRACEPARENT_ANNOTATION = f"{GROUP}/traceparent"
 _KIND = PROJECT.kind
 _TRIES = 5
 
@@ -85,8 +85,9 @@ class InitializeIntake:
         if (taken := self._owned_by_other(project, payload)) is not None:
             return Ended(subject_of(request), Phase.FAILED, "OwnedByOther", taken)
         if current is not None and all(operation.id != current.id for operation in project.status.operations):
-            # Nobody has noted it yet: written over now, it would never come to its end.
-            raise Busy(f"{current.id} was accepted a moment ago and is not begun yet")
+            # Nobody has noted it yet: written over now, it would never come to its end. A pause is no attempt.
+            why = "is not begun: the project is on pause" if project.is_paused else "was accepted a moment ago"
+            return Later("Busy", f"{current.id} {why}", subject_of(request), is_attempt=not project.is_paused)
         await self._write(known, request, payload, now)
         return Stored(payload.project)
 
@@ -103,7 +104,8 @@ class InitializeIntake:
         body["spec"] = _specification(request, payload, now)
         metadata = body["metadata"]
         metadata.pop("managedFields", None)  # Left out they stay; sent back they could be wrong by now.
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), **_annotations(request, payload)}
+        former = {name: said for name, said in (metadata.get("annotations") or {}).items() if name != TRACEPARENT}
+        metadata["annotations"] = {**former, **_annotations(request, payload)}
         await self._resources.replace(_KIND, self._namespace, payload.project, body)
 
 
@@ -141,5 +143,5 @@ def _specification(request: Request, payload: InitializePayload, now: datetime) 
 def _annotations(request: Request, payload: InitializePayload) -> dict[str, str]:
     annotations = {CONTENT_ANNOTATION: _digest(payload)}
     if request.traceparent:
-        annotations[TRACEPARENT_ANNOTATION] = request.traceparent
+        annotations[TRACEPARENT] = request.traceparent
     return annotations

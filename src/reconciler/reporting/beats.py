@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reconciler.domain.annotations import TRACEPARENT
 from reconciler.domain.keys import Body, Key, key_of
 from reconciler.domain.messages import EventType, Heartbeat, Link
 from reconciler.domain.resources import DeploymentRecord, DevOpsProject, Environment, Phase, StepState
@@ -127,7 +128,9 @@ def _beat_of_project(operation: Operation, now: datetime) -> Heartbeat:
     status = operation.body.get("status") or {}
     # The steps are those of the newest operation; an older one has only its end.
     asked = (operation.body["spec"].get("operation") or {}).get("id")
-    steps = status.get("steps") or [] if asked == operation.key.operation_id else []
+    is_newest = asked == operation.key.operation_id
+    steps = status.get("steps") or [] if is_newest else []
+    annotations = operation.body["metadata"].get("annotations") or {}
     step = _shown(steps)
     passed = sum(one.get("state") in _PASSED for one in steps)
     is_end = operation.phase.is_end
@@ -146,6 +149,7 @@ def _beat_of_project(operation: Operation, now: datetime) -> Heartbeat:
         next_look_at=None
         if is_end
         else min((one["nextLookAt"] for one in steps if one.get("nextLookAt")), default=None),
+        traceparent=annotations.get(TRACEPARENT, "") if is_newest else "",
     )
 
 

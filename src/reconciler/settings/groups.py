@@ -155,7 +155,9 @@ class Messages(Group):
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="How often a message is tried that cannot be accepted now, before it is a dead letter."
     )
-    retry_delay: Patience = Field(5 * _SECOND, description="The delay before the second attempt; it doubles each time.")
+    retry_delay: Patience = Field(
+        5 * _SECOND, description="The delay before the second attempt; it doubles each time, up to an hour."
+    )
     dedupe_window: Span = Field(
         timedelta(days=7), description="How long an operation id is remembered; older messages are dead letters."
     )

@@ -3,12 +3,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.domain.annotations import PAUSED, TRACEPARENT
 from reconciler.domain.errors import AlreadyExists, Busy, Conflict, Invalid
 from reconciler.domain.messages import InitializePayload, Request
 from reconciler.domain.names import FINALIZER
 from reconciler.domain.resources import Phase
 from reconciler.intake.decoder import decode
-from reconciler.intake.initialize import TRACEPARENT_ANNOTATION, InitializeIntake
+from reconciler.intake.initialize import InitializeIntake
 from reconciler.intake.outcomes import Ended, Later, Outcome, Rejected, Stored, Unchanged
 from support.intake import NOW, FakeResources, initialize, project_spec
 
@@ -37,7 +38,7 @@ async def test_a_project_is_stored_with_the_operation_that_asked_for_it() -> Non
     assert await accept(resources, initialize(requested_by="anna"), traceparent=TRACE) == Stored("shop")
     project = resources.only(KIND)
     assert project["metadata"]["finalizers"] == [FINALIZER]
-    assert project["metadata"]["annotations"][TRACEPARENT_ANNOTATION] == TRACE
+    assert project["metadata"]["annotations"][TRACEPARENT] == TRACE
     operation = {"id": "init-1", "requestedAt": "2026-11-23T07:59:00Z", "requestedBy": "anna"}
     assert project["spec"] == project_spec() | {"operation": operation}
 
@@ -67,8 +68,9 @@ def begun(resources: FakeResources) -> None:
 async def test_one_that_nobody_has_noted_yet_is_not_written_over() -> None:
     resources = FakeResources()
     await accept(resources, initialize())
-    with pytest.raises(Busy):
-        await accept(resources, initialize("init-2", **renamed("Shop"), **at("23T07:59:30")))
+    outcome = await accept(resources, initialize("init-2", **renamed("Shop"), **at("23T07:59:30")))
+    assert isinstance(outcome, Later)
+    assert outcome.is_attempt
     assert resources.only(KIND)["spec"]["operation"]["id"] == "init-1"
 
 
@@ -159,6 +161,7 @@ async def test_somebody_faster_is_looked_at_again(failure: Exception) -> None:
     contended = Contended()
     contended.bodies = resources.bodies
     assert isinstance(await accept(contended, initialize("init-2", **at("23T07:59:30"))), Stored)
+    begun(contended)
     contended.tries = -10
     with pytest.raises(Busy):
         await accept(contended, initialize("init-3", **at("23T07:59:40")))
@@ -171,6 +174,23 @@ async def test_a_project_that_is_being_deleted_is_waited_for_and_that_is_no_atte
     outcome = await accept(resources, initialize(operation_id="init-2", **at("23T07:59:30")))
     assert isinstance(outcome, Later)
     assert (outcome.message, outcome.is_attempt) == ("project shop is being deleted", False)
+
+
+async def test_a_project_on_pause_is_waited_for_and_that_is_no_attempt() -> None:
+    resources = FakeResources()
+    await accept(resources, initialize())
+    resources.bodies[KIND, "shop"]["metadata"]["annotations"][PAUSED] = "true"
+    outcome = await accept(resources, initialize(operation_id="init-2", **at("23T07:59:30")))
+    assert isinstance(outcome, Later)
+    assert (outcome.message, outcome.is_attempt) == ("init-1 is not begun: the project is on pause", False)
+
+
+async def test_a_trace_goes_with_its_operation() -> None:
+    resources = FakeResources()
+    await accept(resources, initialize(), traceparent=TRACE)
+    begun(resources)
+    await accept(resources, initialize("init-2", **at("23T07:59:30")))
+    assert TRACEPARENT not in resources.only(KIND)["metadata"]["annotations"]
 
 
 async def test_what_the_api_server_refuses_is_refused_by_field() -> None:

@@ -224,6 +224,48 @@ async def test_a_dead_letter_that_is_not_confirmed_leaves_the_message_where_it_i
     assert len(world.dead) == 1
 
 
+async def test_a_queue_that_cannot_be_left_does_not_keep_messages_out(world: World) -> None:
+    stuck = world.messenger.subscriptions[TOPOLOGY.reconcile]
+
+    async def pause() -> None:
+        stuck.story.append("pause")
+        raise asyncio.CancelledError  # as aiormq ends whatever waits on a connection that it gives up
+
+    stuck.pause = pause  # type: ignore[method-assign]
+    world.resources.failing = AWAY
+    await world.receive(reconcile())
+    world.resources.failing = None
+    await world.until(lambda: world.story == [["pause", "resume"], ["pause", "resume"]])
+    assert (await world.receive(reconcile())).acknowledged
+
+
+async def test_a_message_that_fails_while_messages_are_being_taken_again_goes_back_as_well(world: World) -> None:
+    slow, may_open = world.messenger.subscriptions[TOPOLOGY.initialize], asyncio.Event()
+
+    async def resume() -> None:
+        slow.story.append("resume")
+        await may_open.wait()
+
+    slow.resume = resume  # type: ignore[method-assign]
+    world.resources.failing = AWAY
+    await world.receive(reconcile())
+    world.resources.failing = None
+    await world.until(lambda: world.story == [["pause", "resume"], ["pause", "resume"]])
+    world.resources.failing = AWAY
+    assert not (await world.receive(reconcile())).acknowledged
+    may_open.set()
+    await world.until(lambda: world.story == [["pause", "resume", "pause"], ["pause", "resume", "pause"]])
+    assert world.intake.held_for == AWAY.message
+
+
+async def test_what_went_back_often_waits_where_nobody_counts_that(world: World) -> None:
+    world.resources.failing = AWAY
+    assert (await world.receive(reconcile(), headers={"x-delivery-count": 5})).acknowledged
+    (waiting,) = world.messenger.published
+    assert (waiting.exchange, waiting.headers[ATTEMPT_HEADER]) == ("devops.retry.5s", 0)
+    assert world.story == [[], []]
+
+
 async def test_stopping_while_on_hold_ends_the_wait() -> None:
     world = World()
     await world.intake.start()

@@ -3,6 +3,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.domain.annotations import TRACEPARENT
 from reconciler.domain.messages import Heartbeat
 from reconciler.reporting.beats import operations_of
 
@@ -108,6 +109,16 @@ def test_a_projects_operation_has_no_environment_and_its_steps_as_stages() -> No
     assert (said.environment, said.stage, said.progress, said.waiting_for) == ("-", "argocd", 25, "Argo CD")
     assert said.routing_key == "shop.-.init-1"
     assert said.type == "DevOpsInitialize"
+
+
+def test_the_set_up_of_a_project_goes_on_with_the_trace_of_who_asked_for_it() -> None:
+    trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    body = project("init-2", {"id": "init-1", "state": "Succeeded", "sequence": 2}, {"id": "init-2", "sequence": 1})
+    body["metadata"]["annotations"] = {TRACEPARENT: trace}
+    assert [(one.key.operation_id, one.beat(NOW).traceparent) for one in operations_of(body)] == [
+        ("init-1", ""),
+        ("init-2", trace),
+    ]
 
 
 def test_a_projects_operation_that_nobody_looked_at_yet_is_pending() -> None:

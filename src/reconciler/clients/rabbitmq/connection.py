@@ -7,7 +7,7 @@ closed, and after a short while connected, declared and consumed anew. What was 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -15,7 +15,7 @@ from typing import Any, cast
 import aio_pika
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, PublishError
 from yarl import URL
 
 from reconciler.clients.rabbitmq.declarations import declare
@@ -28,6 +28,7 @@ from reconciler.clients.rabbitmq.failures import (
     outcome_of,
     reason_of,
     report_end,
+    unless_lost,
 )
 from reconciler.clients.rabbitmq.round_trip import there_and_back
 from reconciler.clients.rabbitmq.subscription import Handler, Subscription
@@ -124,13 +125,9 @@ class RabbitMQ:
         self._subscriptions = [other for other in self._subscriptions if not other.is_over] + [subscription]
         if self._current is not None:
             try:
-                await subscription.attach(self._current)
-            except LOST:
-                self._lost.set()
+                with unless_lost(self._lost.set):
+                    await subscription.attach(self._current)
             except asyncio.CancelledError:
-                if not is_cancelled():
-                    self._lost.set()
-                    return subscription
                 await subscription.stop(timedelta(0))  # nobody else would
                 raise
         return subscription
@@ -164,7 +161,6 @@ class RabbitMQ:
         *,
         headers: Mapping[str, Any] | None = None,
         message_id: str = "",
-        expiration: timedelta | None = None,
         content_type: str = "application/json",
         timestamp: datetime | None = None,
         persistent: bool = True,
@@ -183,12 +179,16 @@ class RabbitMQ:
             body,
             headers=cast("HeadersType", sendable(dict(headers or {}))),
             message_id=message_id or None,
-            expiration=expiration,
             content_type=content_type,
             timestamp=timestamp,
             delivery_mode=DeliveryMode.PERSISTENT if persistent else DeliveryMode.NOT_PERSISTENT,
         )
-        with outcome_of(exchange, routing_key), passing(Moment.PUBLISH, exchange or routing_key):
+        told = exchange or routing_key
+        with (
+            outcome_of(exchange, routing_key),
+            self._declared_again(exchange, routing_key),
+            passing(Moment.PUBLISH, told),
+        ):
             async with asyncio.timeout(self._publish_timeout.total_seconds()):
                 # Not by an Exchange: that holds the channel until each message is written, one after the other, a turn
                 # of the loop or more for each; with many looks under way heartbeats would wait for seconds.
@@ -201,6 +201,16 @@ class RabbitMQ:
                     mandatory=mandatory,
                     wait=False,
                 )
+
+    @contextlib.contextmanager
+    def _declared_again(self, exchange: str, routing_key: str) -> Iterator[None]:
+        """Make the connection anew when a queue is gone that is declared at every connect."""
+        try:
+            yield
+        except PublishError:
+            if any(topology.has_queue_for(exchange, routing_key) for topology in self._topologies):
+                self.restart(f"the queue behind {exchange or routing_key} is gone")
+            raise
 
     # Keeping it up.
 

@@ -32,7 +32,7 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
             queue = await channel.get_queue(name, ensure=False)
             for key in keys:
                 await queue.bind(topology.exchange, key)
-        for delay in topology.retry_delays:
+        for delay in dict.fromkeys(topology.retry_delays):
             await _declare_delay(channel, topology.retry_name(delay), delay)
 
 

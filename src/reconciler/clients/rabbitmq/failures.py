@@ -62,6 +62,23 @@ def outcome_of(exchange: str, routing_key: str) -> Iterator[None]:
         raise OutcomeUnknown(f"the channel was closed during a message to {where}", system=SYSTEM) from error
 
 
+@contextlib.contextmanager
+def unless_lost(note: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Take the loss of the connection for an end, in whatever way the library tells of it, and note it."""
+    try:
+        yield
+    except LOST:
+        note()
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        note()
+    except Exception as error:
+        if type(error) is not Exception:  # all that aiormq says where a channel was closed without a reason
+            raise
+        note()
+
+
 def is_cancelled() -> bool:
     """Tell a cancellation of ours from one that aio_pika raises for a connection that it gives up (CHOICES)."""
     task = asyncio.current_task()

@@ -1,7 +1,6 @@
 """A consumer that outlives its connections, and the messages it hands over."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
-from reconciler.clients.rabbitmq.failures import GOODBYE, LOST, report_end
+from reconciler.clients.rabbitmq.failures import GOODBYE, report_end, unless_lost
 from reconciler.resilience.moments import Moment, passing
 
 _LOG = logging.getLogger(__name__)
@@ -36,12 +35,12 @@ class Delivery:
 
     async def ack(self) -> None:
         """Say that it is done."""
-        with contextlib.suppress(*LOST), passing(Moment.ACK, self.routing_key):
+        with unless_lost(), passing(Moment.ACK, self.routing_key):
             await self.message.ack()
 
     async def give_back(self) -> None:
         """Let it come again."""
-        with contextlib.suppress(*LOST):
+        with unless_lost():
             await self.message.reject(requeue=True)
 
 
@@ -86,10 +85,8 @@ class Subscription:
         """Take messages again, now or as soon as there is a connection."""
         self._wanted = True
         async with self._changing:
-            try:
+            with unless_lost(self._lost.set):
                 await self._open()
-            except LOST:
-                self._lost.set()
 
     async def stop(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """Take no more messages, let what runs end within `grace`, then give back the rest."""
@@ -137,7 +134,7 @@ class Subscription:
     async def _take_no_more(self) -> None:
         cancel, self._cancel = self._cancel, None
         if cancel is not None and self._channel is not None:
-            with contextlib.suppress(*LOST):
+            with unless_lost():
                 async with asyncio.timeout(GOODBYE.total_seconds()):
                     await cancel()
 
@@ -145,7 +142,7 @@ class Subscription:
         channel, self._channel = self._channel, None
         self._cancel = None
         if channel is not None:
-            with contextlib.suppress(*LOST):
+            with unless_lost():
                 async with asyncio.timeout(GOODBYE.total_seconds()):
                     await channel.close()
 
