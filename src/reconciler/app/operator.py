@@ -130,6 +130,7 @@ class Operator:
             first_notes=self._first_notes,
         )
         self.shift = Shift(self)
+        self.metrics.work_is(heard_of=lambda: len(self.shift.heartbeats), left=self._leftovers)
         interval = settings.proof.interval
         self._canary_key = canary_key(self.replica, kubernetes.own_namespace, namespaces)
         self._canary = ResourceCanary(
@@ -285,11 +286,12 @@ class Operator:
 
     def _count_leftover(self, change: Change) -> None:
         """Count what was left behind and what has gone since; after a start what was known before is no news."""
-        body, is_ours = change.after or change.before or {}, change.source is Source.OWN_WRITE
-        system = (body.get("data") or {}).get("system", "")
-        outcome = ("left" if change.after else "gone") if is_ours else ""
-        count = sum(map(is_leftover_key, self.cache.keys(CONFIG_MAP.kind)))
-        self.metrics.leftovers_are(count, system=system, outcome=outcome)
+        if change.source is Source.OWN_WRITE:
+            body = change.after or change.before or {}
+            self.metrics.leftover((body.get("data") or {}).get("system", ""), "left" if change.after else "gone")
+
+    def _leftovers(self) -> int:
+        return sum(map(is_leftover_key, self.cache.keys(CONFIG_MAP.kind))) if self.shift.is_working else 0
 
     def _resynced(self, _: Found) -> None:
         self.shift.resynced()

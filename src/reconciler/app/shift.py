@@ -139,10 +139,10 @@ class Shift:
         self._crew.raise_first_death()
 
     async def end(self, deadline: float) -> None:
-        """End in order, until then (monotonic): no new messages, looks end, heartbeats flushed."""
+        """End in order, until then (monotonic): no new messages and looks, those that run end, heartbeats flushed."""
         if self.is_working:
-            await self.intake.stop()
-            await self.agenda.stop(self.settings.shutdown.looks)
+            looks = self.settings.shutdown.looks
+            await gather(self.intake.stop(looks), self.agenda.stop(looks))
             await self._flush(max(1.0, deadline - self.clock.monotonic()))
         await self._close()
 

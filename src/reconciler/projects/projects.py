@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from reconciler.domain.annotations import CONFIRM_REMOVAL, with_request
 from reconciler.domain.clock import Clock
 from reconciler.domain.conditions import KState, kstatus, reachability
-from reconciler.domain.errors import AlreadyExists
+from reconciler.domain.errors import AlreadyExists, Invalid, ReconcilerError, Refused
 from reconciler.domain.keys import Body, Key
 from reconciler.domain.resources import (
     ArgoSettings,
@@ -59,9 +59,12 @@ class Projects:
             return await self.removal.remove(project)
         project = DevOpsProject(await self.store.ensure_finalizer(body))
         changes = plan(project, children_of(self.store, project), self.defaults)
-        if changes.patch or changes.delete:
-            await ensure_newest(self.store, project)
-        await self._apply(changes)
+        try:
+            if changes.patch or changes.delete:
+                await ensure_newest(self.store, project)
+            await self._apply(changes)
+        except (Refused, Invalid) as error:  # said here too: nothing else of the project would tell of it
+            return await self._tell(project, changes, error)
         return await self._tell(project, changes)
 
     async def _apply(self, changes: Changes) -> None:
@@ -76,9 +79,11 @@ class Projects:
         for body in changes.delete:
             await self.store.delete(body)
 
-    async def _tell(self, project: DevOpsProject, changes: Changes) -> datetime | None:
+    async def _tell(
+        self, project: DevOpsProject, changes: Changes, refusal: ReconcilerError | None = None
+    ) -> datetime | None:
         now, generation, old = self.clock.now(), project.metadata.generation, project.status
-        steps = self._steps(project, changes.held_back, now)
+        steps = [*_refused(refusal), *self._steps(project, changes.held_back, now)]
         operations, cut = operations_after(project, steps, now, self.setup_deadline)
         first = next((step for step in steps if step.state is not StepState.DONE), None)
         text = f"{first.name}: {first.waiting_for or first.message}" if first else ""
@@ -155,6 +160,20 @@ class Projects:
             remedy=remedy,
             system=away.get("system", ""),
         )
+
+
+def _refused(error: ReconcilerError | None) -> list[SetupStep]:
+    """Return the step that says what the API server does not let us make, where there is such a thing."""
+    if error is None:
+        return []
+    changes = {
+        "state": StepState.WAITING,
+        "reason": type(error).__name__,
+        "waiting_for": cut(error.message),
+        "remedy": "give the operator the right, or change what forbids it",
+        "system": error.system,
+    }
+    return [SetupStep(name="resources").model_copy(update=changes)]
 
 
 def settings_of(project: DevOpsProject) -> dict[str, str]:

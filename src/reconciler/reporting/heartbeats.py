@@ -55,16 +55,9 @@ class HeartbeatObserver(Protocol):
         """Hear of a beat: `confirmed` or `failed`."""
         ...
 
-    def heartbeats_waiting(self, count: int) -> None:
-        """Hear how many operations are heard of or wait to be announced."""
-        ...
-
 
 class _Deaf:
     def heartbeat_sent(self, outcome: str) -> None:
-        """Hear nothing."""
-
-    def heartbeats_waiting(self, count: int) -> None:
         """Hear nothing."""
 
 
@@ -155,7 +148,6 @@ class HeartbeatSender:
         self._operations[key] = operation
         self._by_resource.setdefault(key.resource, set()).add(key)
         self._beats.put(key)
-        self._observer.heartbeats_waiting(len(self))
 
     def _forget(self, key: OperationKey) -> None:
         self._beats.drop(key)
@@ -166,7 +158,6 @@ class HeartbeatSender:
             keys.discard(key)
             if not keys:
                 del self._by_resource[key.resource]
-            self._observer.heartbeats_waiting(len(self))
 
     async def _beat(self, key: OperationKey) -> timedelta | None:
         operation = self._operations.get(key)

@@ -77,7 +77,9 @@ class Metrics:
         )
         self._messages = self._counter("messages", "Messages settled.", "type", "outcome")
         self._heartbeats = self._counter("heartbeats", "Heartbeats sent.", "outcome")
-        self._heartbeat_queue = self._gauge("heartbeat_queue", "Heartbeats that wait to be sent.")
+        self._heartbeat_queue = self._gauge(
+            "heartbeat_queue", "Operations that are heard of, or whose end is not announced yet."
+        )
         self._deployments = self._counter("deployments", "Deployments that ended.", "end")
         self._stage_seconds = self._histogram(
             "stage_seconds", "How long a stage took, from its start to its end.", _STAGE_SECONDS, "stage", "end"
@@ -157,9 +159,10 @@ class Metrics:
         """Count a heartbeat: `confirmed`, `failed`."""
         self._heartbeats.labels(outcome).inc()
 
-    def heartbeats_waiting(self, count: int) -> None:
-        """Note how many heartbeats wait."""
-        self._heartbeat_queue.set(count)
+    def work_is(self, *, heard_of: Callable[[], float], left: Callable[[], float]) -> None:
+        """Ask at each scrape how many operations are heard of, and how many leftovers there are; 0 on standby."""
+        self._heartbeat_queue.set_function(heard_of)
+        self._leftovers.set_function(left)
 
     def deployment_ended(self, end: str) -> None:
         """Count a deployment by its end (`Succeeded`, `Failed`, ...)."""
@@ -169,11 +172,9 @@ class Metrics:
         """Measure a stage that is over (`Done`, `Failed`, `Skipped`)."""
         self._stage_seconds.labels(stage, end).observe(seconds)
 
-    def leftovers_are(self, count: int, *, system: str, outcome: str) -> None:
-        """Note how many leftovers there are, and count one that came (`left`) or went (`gone`), if one did now."""
-        self._leftovers.set(count)
-        if outcome:
-            self._leftover_changes.labels(system, outcome).inc()
+    def leftover(self, system: str, outcome: str) -> None:
+        """Count a leftover that came (`left`) or went (`gone`)."""
+        self._leftover_changes.labels(system, outcome).inc()
 
     def connected(self, system: str, *, is_connected: bool) -> None:
         """Note whether a system answers."""

@@ -298,6 +298,21 @@ async def test_the_last_twenty_operations_are_kept_and_the_others_counted() -> N
     assert world.store.status(PROJECT)["operationsCut"] == 5
 
 
+async def test_what_may_not_be_made_is_told_and_the_operation_that_asked_ends() -> None:
+    world = SetupWorld()
+    world.store.refuses.add("JenkinsSettings")
+    ask(world, "init-1")
+    await world.projects.look(PROJECT)
+    assert world.conditions(PROJECT)["Stalled"] == ("True", "Refused")
+    assert operations(world) == {"init-1": ("Running", "")}
+    world.clock.advance(1800)
+    await world.projects.look(PROJECT)
+    assert operations(world) == {"init-1": ("Failed", "Refused")}
+    world.store.refuses.clear()
+    await world.look_at_all()
+    assert world.conditions(PROJECT)["Ready"] == ("True", "Ready")
+
+
 async def test_an_operation_ends_only_when_what_it_changed_has_been_set_up() -> None:
     world = SetupWorld()
     ask(world, "init-1")

@@ -20,13 +20,13 @@ def fill(metrics: Metrics) -> None:
     metrics.limiter_is("dns", left=lambda: 1, free_in=lambda: 0, waiting=lambda: 0)
     metrics.message_settled("", "dead")
     metrics.heartbeat_sent("confirmed")
-    metrics.heartbeats_waiting(4)
+    metrics.work_is(heard_of=lambda: 4, left=lambda: 1)
     metrics.deployment_ended("Succeeded")
     metrics.stage_ended("build", "Done", 61.0)
     metrics.connected("rabbitmq", is_connected=True)
     metrics.proof_is("messages", lambda: 3.0)
     metrics.part_restarted("messages")
-    metrics.leftovers_are(1, system="jenkins", outcome="left")
+    metrics.leftover("jenkins", "left")
     metrics.loop_lagged(0.002)
 
 
