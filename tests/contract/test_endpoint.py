@@ -25,7 +25,6 @@ from reconciler.domain.errors import (
     Unavailable,
 )
 from reconciler.resilience.breaker import Breaker, Rules, State
-from reconciler.resilience.budget import spending
 from reconciler.resilience.leave import under
 from reconciler.resilience.limiter import Limiter
 
@@ -287,15 +286,6 @@ async def test_a_closed_endpoint_asks_nothing(server: Server, make: Callable[...
     await endpoint.close()
     assert type(await error_of(endpoint.ask("POST", "/x"))) is Unavailable
     assert server.requests == []
-
-
-async def test_a_request_takes_no_longer_than_the_budget_above_it(
-    server: Server, make: Callable[..., Endpoint]
-) -> None:
-    server.answer = never
-    with spending(0.05, SystemClock()):
-        error = await error_of(make().ask("GET", "/x", timeout=600))
-    assert "no answer within 0.0" in error.message
 
 
 async def test_what_authorizes_may_ask_before_a_permit_is_taken(server: Server, make: Callable[..., Endpoint]) -> None:

@@ -152,14 +152,6 @@ async def test_the_version_comes_from_the_header(jenkins: Jenkins) -> None:
     assert await jenkins.version() == "2.579"
 
 
-async def test_a_restart_is_noticed_by_the_next_answer(simulated: Simulated, jenkins: Jenkins) -> None:
-    await jenkins.version()
-    assert jenkins.restarts == 0
-    simulated.restart()
-    await jenkins.version()
-    assert jenkins.restarts == 1
-
-
 async def test_a_folder_is_made_with_those_above_it_and_found_with_its_marker(jenkins: Jenkins) -> None:
     assert await jenkins.find_folder("a/b/c") is None
     await jenkins.create_folder("a/b/c", MARKER)

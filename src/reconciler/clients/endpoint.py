@@ -1,7 +1,7 @@
 """The only HTTP client: one pooled session per outside system and credential.
 
 The order of a request: breaker and Retry-After are asked (nothing is taken), authorization, a permit, a place in the
-limiter's window, the breaker's admission, and then one attempt within the time budget. No redirect is followed. No
+limiter's window, the breaker's admission, and then one attempt within its time. No redirect is followed. No
 change is sent twice: the next look is the retry. (A read is sent again, once, by aiohttp when its pooled connection
 turns out to be closed.)
 
@@ -30,7 +30,6 @@ from reconciler.clients.http_wire import changes, lower, payload_of, without
 from reconciler.domain.clock import Clock, SystemClock, rfc3339
 from reconciler.domain.errors import Invalid, RateLimited, ReconcilerError, Unavailable
 from reconciler.resilience.breaker import Breaker
-from reconciler.resilience.budget import spending
 from reconciler.resilience.leave import ask_leave
 from reconciler.resilience.permits import Permits
 
@@ -46,7 +45,7 @@ class Bounds:
     """What one endpoint may use.
 
     Attributes:
-        timeout: for a whole request, authorization not included; a budget handed down may shorten it.
+        timeout: for a whole request, authorization not included.
         concurrency: requests under way at once; streams are not counted.
         permit_timeout: the longest wait for one of them, and for a place in the limiter's window.
         limited_for: how long nothing is asked after a 429 that does not say for how long.
@@ -121,7 +120,7 @@ class Endpoint:
             allowed_origins: other origins (`https://auth.docker.io`) that absolute URLs may name; never authorized.
             mask: takes secrets out of a provider's words; see `telemetry.masking`.
             observe: told about every request.
-            clock: for Retry-After and budgets.
+            clock: for Retry-After.
             ssl: a context for a private authority; False turns verification off.
             keeps_cookies: whether the session has a cookie jar (Jenkins' crumbs under a password).
         """
@@ -174,8 +173,8 @@ class Endpoint:
                 await self._take_place()
                 if asked.is_change:
                     ask_leave()
-                with self.breaker.admit(), spending(seconds, self.clock) as left:
-                    reply = await self._attempt(asked, _Request(method, url, merged, payload), left)
+                with self.breaker.admit():
+                    reply = await self._attempt(asked, _Request(method, url, merged, payload), seconds)
                     if reply.status not in expect:
                         raise self._error(asked, reply, merged)
             return reply

@@ -12,8 +12,7 @@
     ├── AlreadyExists          it is there already
     ├── Conflict               somebody else wrote first: read again, look again
     ├── Invalid                it will never be accepted as it is (other 4xx)
-    ├── Missing                something named in a resource is not there yet (a Secret, a key of it, a resource)
-    └── InvalidMessage         a message that can never be accepted: dead letters
+    └── Missing                something named in a resource is not there yet (a Secret, a key of it, a resource)
 
 What systems distinguish beyond that changes nothing for the caller, and stays with the clients: a token that is renewed
 once after a 401 before it is Refused; an Argo CD 403 that means NotFound, told apart by asking with the project; an
@@ -101,15 +100,3 @@ class Invalid(ReconcilerError):
 
 class Missing(ReconcilerError):
     """Something that a resource names is not there (yet); work goes on by itself when it appears."""
-
-
-class InvalidMessage(ReconcilerError):
-    """A message that can never be accepted."""
-
-    def __init__(self, field: str, rule: str, remedy: str, *, reason: str = "InvalidMessage") -> None:
-        """Name the field, the rule it breaks and what to do about it; `reason` is CamelCase."""
-        super().__init__(f"{field}: {rule}; {remedy}")
-        self.field = field
-        self.rule = rule
-        self.remedy = remedy
-        self.reason = reason

@@ -1,1 +1,1 @@
-"""Patience, one place per system: breaker, limiter, permits, budget, backoff. Tells by hooks, knows no metrics."""
+"""Patience, one place per system: breaker, limiter, permits, backoff. Tells by hooks, knows no metrics."""

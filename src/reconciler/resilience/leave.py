@@ -2,8 +2,8 @@
 
 An act may be several requests with waits between them: a read, a login, a permit, a place in a limiter's window. What
 allowed the act when it began (that we lead, that its claim is young) may be over when the last of them goes out: the
-process may have been frozen meanwhile. So the engine hands the question down the chain of calls, as a budget is handed
-down, and whoever sends a change asks it.
+process may have been frozen meanwhile. So the engine hands the question down the chain of calls,
+and whoever sends a change asks it.
 """
 
 from collections.abc import Callable, Iterator

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from reconciler.domain.errors import Unavailable
 from reconciler.resilience.backoff import Backoff
-from reconciler.resilience.budget import remaining, spending
 from reconciler.resilience.errand import sweeping
 from reconciler.resilience.permits import Permits
 
@@ -36,36 +35,6 @@ def test_a_delay_lies_between_the_floor_and_the_ceiling(failures: int, seed: int
 def test_ceilings_double_up_to_the_longest() -> None:
     backoff = Backoff(timedelta(seconds=1), timedelta(seconds=10))
     assert [backoff.ceiling(n).total_seconds() for n in range(7)] == [1, 1, 2, 4, 8, 10, 10]
-
-
-def test_a_budget_handed_down_is_never_longer_than_the_one_above() -> None:
-    clock = HandClock()
-    assert remaining(30, clock) == 30
-    with spending(10, clock):
-        clock.seconds = 4
-        assert remaining(30, clock) == 6
-        with spending(30, clock) as inner:
-            assert inner == 6
-        with spending(2, clock) as inner:
-            assert inner == 2
-        clock.seconds = 11
-        assert remaining(30, clock) == 0
-    assert remaining(30, clock) == 30
-
-
-async def test_a_budget_belongs_to_its_task() -> None:
-    clock = HandClock()
-    inside = asyncio.Event()
-
-    async def spend() -> None:
-        with spending(1, clock):
-            inside.set()
-            await asyncio.sleep(0)
-
-    task = asyncio.ensure_future(spend())
-    await inside.wait()
-    assert remaining(30, clock) == 30
-    await task
 
 
 async def test_permits_go_to_who_came_first() -> None:

@@ -1,6 +1,5 @@
 """Folders and jobs."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.clients.asks import Asks
@@ -18,9 +17,9 @@ _ROOT = "hudson.model.Hudson"
 class Items(Line):
     """What of Jenkins holds and describes builds."""
 
-    def __init__(self, endpoint: Asks, *, on_restart: Callable[[], None] | None = None) -> None:
+    def __init__(self, endpoint: Asks) -> None:
         """See `Line`; the URLs of jobs, which their configuration does not tell, are asked for once."""
-        super().__init__(endpoint, on_restart=on_restart)
+        super().__init__(endpoint)
         self._urls: dict[JobPath, str] = {}
 
     async def find_folder(self, path: str) -> Folder | None:

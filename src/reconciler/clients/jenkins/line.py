@@ -1,6 +1,6 @@
 """How Jenkins is asked: paths, JSON by `tree=`, XML, crumbs for passwords, and the session that tells of a restart."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -19,19 +19,11 @@ def item_path(path: str) -> str:
 
 
 class Line:
-    """The connection to one Jenkins.
+    """The connection to one Jenkins."""
 
-    Attributes:
-        session: what the server said it is since its last start; empty before the first answer.
-        restarts: how often that has changed. After a restart the queue may have been lost.
-    """
-
-    def __init__(self, endpoint: Asks, *, on_restart: Callable[[], None] | None = None) -> None:
-        """Ask through `endpoint`; `on_restart` is called when an answer shows that the server was restarted."""
-        self.session = ""
-        self.restarts = 0
+    def __init__(self, endpoint: Asks) -> None:
+        """Ask through `endpoint`."""
         self._endpoint = endpoint
-        self._on_restart = on_restart
 
     async def version(self) -> str:
         """Return the server's version. Raises Unavailable when the answer is not from a Jenkins."""
@@ -43,7 +35,7 @@ class Line:
 
     async def _read(self, path: str, *, operation: str, tree: str = "", expect: tuple[int, ...] = _OK) -> Reply:
         params = {"tree": tree} if tree else None
-        return self._noted(await self._endpoint.ask("GET", path, expect=expect, params=params, operation=operation))
+        return await self._endpoint.ask("GET", path, expect=expect, params=params, operation=operation)
 
     async def _show(self, path: str, tree: str, *, operation: str) -> Mapping[str, Any] | None:
         """Return the fields of a thing; None when it is not there, or may not be seen (both are 404)."""
@@ -73,24 +65,14 @@ class Line:
             )
 
         try:
-            return self._noted(await send({}))
+            return await send({})
         except Refused as refused:
             # Nothing was done. Who came with a password instead of a token needs the crumb of this session.
             crumb = await self._crumb() if "crumb" in refused.message else None
             if crumb is None:
                 raise
-            return self._noted(await send(crumb))
+            return await send(crumb)
 
     async def _crumb(self) -> Mapping[str, str] | None:
         shown = await self._show("/crumbIssuer", "crumb,crumbRequestField", operation="crumb")
         return {str(shown["crumbRequestField"]): str(shown["crumb"])} if shown and "crumb" in shown else None
-
-    def _noted(self, reply: Reply) -> Reply:
-        session = reply.headers.get("x-jenkins-session", "")
-        if session and session != self.session:
-            is_restart, self.session = bool(self.session), session
-            if is_restart:
-                self.restarts += 1
-                if self._on_restart is not None:
-                    self._on_restart()
-        return reply
