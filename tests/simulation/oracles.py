@@ -11,7 +11,7 @@ from tests.simulation.world import SPACE, World
 
 from reconciler.deployments.parameters import REPAIR
 from reconciler.domain.annotations import PAUSED, PINNED
-from reconciler.domain.keys import CONFIG_MAP, Body, Key
+from reconciler.domain.keys import CONFIG_MAP, Body, Key, key_of
 from reconciler.domain.leftovers import is_leftover_key, leftover_of
 from reconciler.domain.names import FINALIZER, image_tag, record_name
 from reconciler.domain.outside.applications import Application, Health, OperationPhase
@@ -64,6 +64,7 @@ class Oracles:
         self._held: dict[tuple[Key, str], float] = {}
         """Pauses and pins that last, by resource and annotation, and since when."""
         self._held_until: dict[Key, float] = {}
+        """Environments, and when a pause, a pin or a deployment last kept them from expiring."""
         self._let_go: set[str] = set()
         """Operations whose deleted record the broker's absence could not hold for longer."""
         kube.listeners.append(self._stored)
@@ -164,6 +165,7 @@ class Oracles:
             self._holds(now is None or now["epoch"] > old.get("epoch", 0), "rule 4", f"{name}: the epoch did not rise")
             if was is not None:
                 self._given_back(name, was)
+                self._held_until[key_of(after)] = self._world.loop.time()
             if now is not None and now["uid"] == after["metadata"]["uid"]:
                 self._begins_to_end(after)
         for component, running in (new.get("current") or {}).items():
@@ -454,10 +456,13 @@ class Oracles:
             yield f"{len(self.broker.waiting)} messages wait to be tried again"
 
     def _unsettled(self) -> Iterator[str]:
-        """Yield slots that are held, what is to go and is there, and what is left behind."""
+        """Yield slots that are held, acts of which nobody knows, what is to go and is there, and what is left."""
         for key, body in self._kube.objects.items():
             if holder := (body.get("status") or {}).get("holder"):
                 yield f"{key} is held by {holder['record']}"
+            for step in (body.get("status") or {}).get("steps") or ():
+                if (step.get("claim") or {}).get("settled", "done") == "":
+                    yield f"{key}: what became of {step['claim']['key']} is not known yet"
             if key.kind != "DeploymentRecord" and body["metadata"].get("deletionTimestamp"):
                 yield f"{key} is not let go"
             if is_leftover_key(key):
