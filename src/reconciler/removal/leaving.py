@@ -115,7 +115,7 @@ class Leaving:
         marker = Marker(owner, key.kind, key.namespace, key.name, metadata.uid)
         why = f"its spec cannot be read: {problems(error)}"
         left = [item for item in readable_inventory(body) if not self._is_to_stay(body, item)]
-        for item in left:
+        for item in sorted(left, key=_folders_last):
             await self._record(key, thing_of(item, key.namespace, marker), why)
         if left:
             status, now = body.get("status") or {}, self.clock.now()
@@ -148,7 +148,8 @@ class Leaving:
         steps = {step.name: step for step in _status_of(resource).steps}
         left, inventory = [], _status_of(resource).inventory
         things = [thing_of(item, resource.namespace, marker) for item in inventory]
-        for item, thing, name in zip(inventory, things, steps_of(things), strict=True):
+        rows = zip(inventory, things, steps_of(things), strict=True)
+        for item, thing, name in sorted(rows, key=lambda row: _folders_last(row[0])):
             step = steps.get(name)
             if step is not None and step.state is StepState.DONE:
                 continue
@@ -229,6 +230,14 @@ def _readable_steps(body: Body) -> Iterator[SetupStep]:
 def _status_of(resource: Resource) -> EnvironmentStatus | SettingsStatus:
     model = EnvironmentStatus if isinstance(resource, Environment) else SettingsStatus
     return model.model_validate(resource.body.get("status") or {})
+
+
+def _folders_last(item: InventoryItem) -> tuple[bool, int]:
+    """Order things so that a folder comes on record after all that is in it.
+
+    Whoever sweeps a folder that holds something of which there is no record takes it for somebody else's.
+    """
+    return item.kind == "Folder", -item.name.count("/")
 
 
 def _why(step: SetupStep | None) -> str:

@@ -199,15 +199,6 @@ async def test_an_item_that_is_being_deleted_is_busy() -> None:
         await Jenkins(told).delete_item("teams/shop")
 
 
-async def test_another_session_is_a_restart_and_is_told() -> None:
-    told, heard = Told(api={}), []
-    jenkins = Jenkins(told, on_restart=lambda: heard.append(1))
-    for session in ("a", "a", "b", "b"):
-        told.headers = {"x-jenkins": "2.579", "x-jenkins-session": session}
-        assert await jenkins.version() == "2.579"
-    assert (jenkins.restarts, heard) == (1, [1])
-
-
 async def test_an_answer_without_the_header_is_not_a_jenkins() -> None:
     with pytest.raises(Unavailable, match="X-Jenkins"):
         await Jenkins(Told(api={})).version()

@@ -473,6 +473,9 @@ async def test_invalid_settings_that_are_deleted_go_and_what_they_have_is_on_rec
     assert world.store.read(JENKINS) is None
     leftovers = [leftover_of(body) for body in world.store.list_("ConfigMap", OPERATOR)]
     assert {str(one.thing) for one in leftovers if one} == {"Folder freeleaps", "Job freeleaps/shop"}
+    written = [write.rpartition("/")[2] for write in world.store.writes if write.startswith("create ConfigMap")]
+    things = {one.name: str(one.thing) for one in leftovers if one}
+    assert [things[name] for name in written] == ["Job freeleaps/shop", "Folder freeleaps"]
     assert set(world.jenkins.jobs) == {"freeleaps/shop"}
 
 
