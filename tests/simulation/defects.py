@@ -13,6 +13,7 @@ from reconciler.app import connections
 from reconciler.clients.endpoint import Endpoint
 from reconciler.clients.kubernetes.client import Kubernetes
 from reconciler.deployments import deployments, work
+from reconciler.deployments.parameters import is_repairing
 from reconciler.deployments.places import place_now
 from reconciler.deployments.stages import build, queue
 from reconciler.deployments.stages.sync import SyncStage
@@ -21,7 +22,7 @@ from reconciler.domain.keys import Body
 from reconciler.domain.outside.dns import RecordType
 from reconciler.domain.record_marks import Mark
 from reconciler.domain.records import Action, Change, Plan, _Work
-from reconciler.domain.resources import Claim, StageName, Step
+from reconciler.domain.resources import Claim, Settled, StageName, StageStatus, Step
 from reconciler.domain.things import Where
 from reconciler.engine import engine
 from reconciler.engine.claims import Held, claim_or_hold
@@ -257,6 +258,17 @@ def job_gone_before_its_news() -> AbstractContextManager[None]:
     return instead((Neighbours, "is_followed", lambda *_: False))
 
 
+def stop_not_sent_is_no_start() -> AbstractContextManager[None]:
+    """A twin whose stop was not sent is taken for a build that was never asked for."""
+
+    def forgetful(step: StageStatus) -> bool:
+        claim = step.claim
+        is_stopping = claim is not None and claim.key.endswith("/stop")
+        return claim is None or is_repairing(step) or (claim.settled is Settled.NOT_SENT and not is_stopping)
+
+    return instead((build, "_was_never_started", forgetful))
+
+
 def _is_marking(change: Change) -> bool:
     return change.action is Action.REPLACE and change.record.type == RecordType.TXT
 
@@ -295,6 +307,7 @@ DEFECTS = {
         (drift_not_looked_for, 1),
         (build_under_the_new_name, 0),
         (job_gone_before_its_news, 20),
+        (stop_not_sent_is_no_start, 1),
     )
 }
 """By the names under which they are switched on."""

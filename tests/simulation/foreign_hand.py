@@ -1,4 +1,4 @@
-"""Somebody who changes, or removes, in Jenkins and Argo CD what settings of ours have made there: it is put right."""
+"""Somebody who changes, removes or builds again in Jenkins and Argo CD what is ours there: it is put right."""
 
 # ruff: noqa: S311 - dice, not secrets
 
@@ -32,6 +32,10 @@ class ForeignHand:
         for _ in range(self._dice.choice((0, 0, 0, 1, 2))):
             act = self._dice.choice((self._change_job, self._remove_job, self._change_project))
             self._world.loop.call_in_world(self._dice.uniform(30, self._world.calm_at - 200), act)
+        jenkins = self._outside.jenkins
+        jenkins.to_rebuild = self._dice.choice((0, 0, 0, 0, 0, 1, 3))
+        if jenkins.to_rebuild:
+            jenkins.may_cancel_from = self._dice.choice((0.0, self._dice.uniform(100, self._world.calm_at)))
 
     def unrepaired(self) -> Iterator[str]:
         """Yield what is still as it was left, although those who made it are there to see it.

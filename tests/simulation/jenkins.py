@@ -11,7 +11,7 @@ from tests.simulation.oracles import Oracles
 from tests.simulation.registry import RegistryModel
 from tests.simulation.world import World
 
-from reconciler.domain.errors import AlreadyExists, Busy, NotFound
+from reconciler.domain.errors import AlreadyExists, Busy, NotFound, Refused
 from reconciler.domain.outside.builds import (
     Build,
     BuildKey,
@@ -45,6 +45,8 @@ class _Item:
     state: BuildState = BuildState.QUEUED
     is_hidden: bool = False
     is_stopping: bool = False
+    is_foreign: bool = False
+    """Somebody clicked Rebuild: it has the parameters of ours, and we did not ask for it."""
 
     def shown(self) -> Build:
         url = f"http://jenkins/{self.number}/" if self.number else ""
@@ -61,6 +63,10 @@ class JenkinsModel:
         self.items: list[_Item] = []
         self.runs: Counter[BuildKey] = Counter()
         self._queue_ids = self._numbers = 0
+        self.to_rebuild = 0
+        """Of so many of the builds that begin next somebody clicks Rebuild while they run."""
+        self.may_cancel_from = 0.0
+        """Before that our user has not the right Job/Cancel."""
 
     # What is asked.
 
@@ -116,6 +122,8 @@ class JenkinsModel:
         return item.queue_id
 
     def stop(self, build: Build) -> None:
+        if self._world.loop.time() < self.may_cancel_from:
+            raise Refused("user is missing the Job/Cancel permission", system="jenkins", status=403)
         for item in self.items:
             if item.queue_id != build.queue_id:
                 continue
@@ -137,6 +145,12 @@ class JenkinsModel:
             return
         self._numbers += 1
         item.number, item.state = self._numbers, BuildState.RUNNING
+        if item.is_foreign:
+            self._world.later(15, 300, self._end, item, BuildState.FAILED)
+            return
+        if self.to_rebuild:
+            self.to_rebuild -= 1
+            self._world.later(1, 30, self._rebuild, item)
         self.runs[item.key] += 1
         self._world.note(f"jenkins runs {item.key.operation_id}/{item.key.component} as #{item.number}", count="runs")
         self._oracles.build_ran(item.key, self.runs[item.key])
@@ -144,6 +158,14 @@ class JenkinsModel:
         is_plain = self._world.is_calm or luck < 0.85
         result = BuildState.PASSED if is_plain else BuildState.FAILED if luck < 0.9 else BuildState.ABORTED
         self._world.later(15, dice.choice((40, 90, 300)), self._end, item, result)
+
+    def _rebuild(self, item: _Item) -> None:
+        if item.state is BuildState.RUNNING and item in self.items:
+            self._queue_ids += 1
+            twin = _Item(item.key, item.image, self._queue_ids, item.path, is_foreign=True)
+            self.items.append(twin)
+            self._world.note(f"a foreign hand has #{item.number} built again as {twin.queue_id}", count="twins")
+            self._world.later(0.5, _QUIET, self._begin, twin)
 
     def _end(self, item: _Item, result: BuildState) -> None:
         if item.state is not BuildState.RUNNING:
