@@ -51,10 +51,17 @@ async def calmed_down(town: Town) -> None:
 
 
 async def asked_during(town: Town, polls: int) -> dict[str, Counter[str]]:
-    """Return what is asked of each system while the list of builds is taken so many times."""
+    """Return what is asked of each system in each of two whiles, in which the list of builds is taken so many times.
+
+    What settings compare every five minutes, at a moment of their own, falls into one of them at most.
+    """
     await calmed_down(town)
+    first, second = [await _asked_within(town, 0.2 * polls) for _ in range(2)]
+    return {name: first[name] & second[name] for name in OUTSIDE}
+
+
+async def _asked_within(town: Town, seconds: float) -> dict[str, Counter[str]]:
     begun = asked(town)
-    seconds = 0.2 * polls
     await asyncio.sleep(seconds)
     ended = asked(town)
     spent = {name: ended[name] - begun[name] for name in OUTSIDE}
