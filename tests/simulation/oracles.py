@@ -305,14 +305,14 @@ class Oracles:
 
     def sets_up(self, process: Process, kind: str) -> None:
         claims = [s.get("claim") for body in self._kube.all_of(kind) for s in body.get("status", {}).get("steps", [])]
-        is_claimed = self._is_claimed(claims, process, "") or self._is_declaring_parameters(process)
+        is_claimed = self._is_claimed([*claims, *self._repairs()], process, "")
         self._holds(is_claimed, "rule 4", f"{process.name} sets up {kind} without a stored claim")
 
-    def _is_declaring_parameters(self, process: Process) -> bool:
-        """Tell whether a deployment gives its job back what a foreign hand took: under its slot and a stored claim."""
-        held = filter(self._is_holder, self._kube.all_of("DeploymentRecord"))
-        stages = (stage for record in held for stage in record.get("status", {}).get("stages", []))
-        return self._is_claimed([stage.get("claim") for stage in stages], process, REPAIR)
+    def _repairs(self) -> Iterator[Body]:
+        """Yield the claims of deployments that give their job back what a foreign hand took, under their slot."""
+        for record in filter(self._is_holder, self._kube.all_of("DeploymentRecord")):
+            claims = (stage.get("claim") for stage in record.get("status", {}).get("stages", []))
+            yield from (claim for claim in claims if claim and claim["key"].endswith(REPAIR))
 
     def removes(self, process: Process, kind: str, name: str, *, word: str = "") -> None:
         """Judge that something goes with its maker, under the slot if it is an environment, or is swept: under a claim.
