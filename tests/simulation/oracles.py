@@ -34,6 +34,8 @@ _MUTE = 240.0
 _LATE = 180.0
 """So many seconds may a look be overdue."""
 _ANNOUNCE_WITHIN = 300.0
+_STEPPED = 25.0
+"""So far the clock by which it is reckoned may have been stepped meanwhile: up to 8 s at a time, three times."""
 _LAST_WRITE = 60.0
 """So many seconds may a deletion take beyond its deadline."""
 _EXPIRES_WITHIN = 60.0
@@ -145,7 +147,7 @@ class Oracles:
         waited = self._world.loop.time() - asked
         if self._is_told(operation, phase):
             return
-        is_late = waited > _ANNOUNCE_WITHIN - 10
+        is_late = waited > _ANNOUNCE_WITHIN - _STEPPED
         self._holds(is_late, "rule 5", f"the record of {operation} went unannounced after {waited:.0f} s")
         self._let_go.add(operation)
 

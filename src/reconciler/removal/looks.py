@@ -26,6 +26,7 @@ from reconciler.removal.jenkins import RemovableItems, removable_item
 from reconciler.removal.neighbours import Neighbours
 
 _LATER = timedelta(minutes=1)
+_A_FOLLOWER = "a deployment whose build was asked for there"
 
 
 class Systems(Protocol):
@@ -90,7 +91,7 @@ class Looks:
                 items = await self.systems.removable_items(thing.where)
                 if await items.is_building(JobPath(folder, name)):
                     return "a build that runs there"
-                return "a deployment whose build was asked for there" if self.neighbours.is_followed(thing) else ""
+                return _A_FOLLOWER if self.neighbours.is_followed(thing) else ""
             case "Repository":
                 projects = await self.systems.removable_projects(thing.where)
                 users = await projects.list_users(thing.name, thing.place)
@@ -126,6 +127,8 @@ class Looks:
                 return Waiting(
                     f"what is left in {thing} to be gone", now + SOON, reason="Removing", system=thing.system
                 )
+            if self._is_followed(thing):
+                return _in_use(thing, _A_FOLLOWER, now)
             answer = await look(step, now)
             if isinstance(answer, Nudge):
                 return replace(answer, act=partial(self._unless_taken_over, thing, answer))
@@ -134,7 +137,12 @@ class Looks:
         return careful
 
     async def _unless_taken_over(self, thing: Thing, nudge: Nudge) -> Facts:
-        return {} if await self.neighbours.has_taken_over(thing) else await nudge.act()
+        is_wanted = await self.neighbours.has_taken_over(thing) or self._is_followed(thing)
+        return {} if is_wanted else await nudge.act()
+
+    def _is_followed(self, thing: Thing) -> bool:
+        """Tell whether a deployment that goes on has its build there: it may use a job before its settings do."""
+        return thing.kind == "Job" and self.neighbours.is_followed(thing)
 
     def _look(self, thing: Thing, is_ours: Whose) -> Look:
         if thing.kind == "Folder":

@@ -17,7 +17,7 @@ from reconciler.leftovers.listing import LeftoverList, listing_key
 from reconciler.operator.cache import Cache
 from support.moments import EIGHT
 from support.outside import application
-from support.scene import OPERATOR, SPACE, Killed, kill_at
+from support.scene import OPERATOR, SPACE, Killed, kill_at, record
 from support.sweeping import OLD, OLD_ARGO, OLD_JENKINS, SweepWorld
 
 APP = "shop--alpha--api"
@@ -142,6 +142,25 @@ async def test_jobs_credentials_and_folders_go_one_after_the_other() -> None:
     await world.go_on(*keys)
     assert world.jenkins.changes == ["delete team/shop", "delete credential team/shop-git", "delete team"]
     assert [world.read(key) for key in keys] == [None, None, None]
+
+
+async def test_a_job_stays_while_a_deployment_follows_a_build_that_it_asked_for_there() -> None:
+    world = SweepWorld()
+    world.jenkins.jobs["team/shop"] = Job(JobPath("team", "shop"), OLD_JENKINS, JobShape("", ""))
+    key = world.leave("Job", "team/shop", marker=OLD_JENKINS)
+    claim = {"key": "op-1/api/1", "replica": "r", "incarnation": "i", "at": "2026-11-23T08:00:00Z"}
+    claim |= {"place": {"endpoint": "", "credentials": "", "name": "team/shop"}}
+    stage = {"name": "build", "component": "api", "state": "Waiting", "claim": claim}
+    deployment = key_of(world.store.put({**record(), "status": {"phase": "Running", "stages": [stage]}}))
+    await world.go_on(key, seconds=120)
+    kept = world.read(key)
+    assert (world.jenkins.changes, kept is not None and kept.why) == (
+        [],
+        "Job team/shop to go, which is not wanted any more and is used by a deployment whose build was asked for there",
+    )
+    world.store.vanish(deployment)
+    await world.go_on(key, seconds=120)
+    assert (world.jenkins.changes, world.read(key)) == (["delete team/shop"], None)
 
 
 async def test_a_folder_waits_for_what_is_left_in_it() -> None:
